@@ -1,0 +1,34 @@
+# Everything a newcomer types. Each target makes the environment it needs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help demo test check gpu clean
+.DEFAULT_GOAL := help
+
+help: ## show this list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1 \t/p' $(MAKEFILE_LIST)
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]' -c constraints.txt
+	@touch $@
+
+demo: $(READY) ## raw text to filled masks on the bundled sample (under 5 minutes on 2 cores)
+	$(BIN)/kobert demo --out demo
+
+test: $(READY) ## all tests (under 10 minutes on 2 cores)
+	$(BIN)/pytest
+
+check: $(READY) ## lint, format, types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+gpu: ## kernel parity in bf16 on this machine's CUDA device, with the Python that has its torch
+	$(PYTHON) -m pytest -m gpu tests/kernels
+
+clean: ## remove the environment, caches and the demo's output
+	rm -rf $(VENV) demo build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,114 @@
+"""The languages the kit knows: the 104 of multilingual BERT and 341 more.
+
+``languages.tsv`` holds one language per line. A code is the Wikipedia code where multilingual BERT
+has the language (``ko``, ``zh-Hans``), else ISO 639-3, with the ISO 15924 script added for a second
+script (``aze-Cyrl``). Every ISO 639-3 code and ``<iso>_<Script>`` form is understood as an alias.
+"""
+
+import csv
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+from kobert_vocab.errors import InputError
+
+UNKNOWN = "und"  # ISO 639-3 for "undetermined"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Language:
+    """One row of ``languages.tsv``."""
+
+    code: str
+    iso639_3: str
+    script: str
+    """ISO 15924."""
+    spaces: bool
+    """Whether words are written with spaces between them."""
+    mbert: bool
+    """Whether it is one of the 104 languages of multilingual BERT."""
+    name: str
+
+
+@cache
+def languages() -> dict[str, Language]:
+    """Every language by its code, in the order of the codes."""
+    with files(__package__).joinpath("languages.tsv").open(encoding="utf-8") as rows:
+        return {
+            row["code"]: Language(
+                code=row["code"],
+                iso639_3=row["iso639_3"],
+                script=row["script"],
+                spaces=row["spaces"] == "yes",
+                mbert=row["mbert"] == "yes",
+                name=row["name"],
+            )
+            for row in csv.DictReader(rows, delimiter="\t")
+        }
+
+
+@cache
+def _codes_by_alias() -> dict[str, str]:
+    table: dict[str, str] = {}
+    with files(__package__).joinpath("languages.tsv").open(encoding="utf-8") as rows:
+        for row in csv.DictReader(rows, delimiter="\t"):
+            code, iso, script = row["code"], row["iso639_3"], row["script"]
+            # A plain code names the language's first script; the second has it spelt out.
+            aliases = [code, f"{iso}_{script}", f"{iso}-{script}", *row["aliases"].split()]
+            if "-" not in code:
+                aliases.append(iso)
+            for alias in aliases:
+                table.setdefault(alias.lower(), code)
+    return table
+
+
+def find_language(name: str) -> str | None:
+    """The code of the language that ``name`` is a code or alias of, or None.
+
+    >>> find_language("kor"), find_language("zho_Hans"), find_language("reviews")
+    ('ko', 'zh-Hans', None)
+    """
+    return _codes_by_alias().get(name.lower())
+
+
+def language_named(tag: str) -> str:
+    """As `find_language`, for a tag that somebody wrote.
+
+    Raises:
+        InputError: no language has that code.
+    """
+    code = find_language(tag)
+    if code is None and tag.lower() == UNKNOWN:
+        return UNKNOWN
+    if code is None:
+        raise InputError(
+            f"{tag!r} is not a language code this kit knows; use ISO 639 codes such as ko, en, "
+            f"zh-Hans, or '{UNKNOWN}' for text in no known language"
+        )
+    return code
+
+
+def language_of_file(path: Path, root: Path) -> str | None:
+    """The language that a file's name, or else the nearest folder up to ``root``, is a code of.
+
+    >>> language_of_file(Path("data/ko/news.jsonl.gz"), Path("data"))
+    'ko'
+    """
+    code = find_language(path.name.split(".")[0])
+    if code is not None:
+        return code
+    for folder in path.parents:
+        code = find_language(folder.name)
+        if code is not None:
+            return code
+        if folder == root:
+            break
+    return None
+
+
+def guess_language(text: str) -> str:
+    """``ko`` if most letters of ``text`` are Hangul, else ``und``: right for Korean, and cheap."""
+    letters = [c for c in text if c.isalpha()]
+    hangul = sum("\uac00" <= c <= "\ud7a3" or "\u1100" <= c <= "\u11ff" for c in letters)
+    return "ko" if letters and 2 * hangul > len(letters) else UNKNOWN
