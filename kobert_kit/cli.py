@@ -1,0 +1,178 @@
+"""``kobert``: one command per stage. What a command needs is imported when it runs."""
+
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from tyro.conf import Positional, arg
+
+from kobert_kit.pretraining.config import PretrainConfig, flags_from_toml
+from kobert_vocab.errors import InputError
+
+Inputs = Annotated[Positional[tuple[str, ...]], arg(metavar="INPUT...")]
+Folder = Annotated[Positional[Path], arg(metavar="DIR")]
+
+TRAINING_PACKAGES = ("jinja2", "matplotlib", "safetensors", "torch")
+
+app = tyro.extras.SubcommandApp()
+vocab_app = tyro.extras.SubcommandApp()
+corpus_app = tyro.extras.SubcommandApp()
+app.command(vocab_app, name="vocab")
+app.command(corpus_app, name="corpus")
+
+
+@app.command
+def demo(*, out: Path = Path("demo")) -> None:
+    """All stages on the bundled sample: a report, filled masks, a loadable model.
+
+    Args:
+        out: Folder to make.
+    """
+    from kobert_kit.demo import run_demo
+
+    run_demo(out)
+
+
+@vocab_app.command(name="train")
+def vocab_train(
+    inputs: Inputs,
+    /,
+    *,
+    out: Path,
+    size: int = 32_000,
+    alpha: float = 0.3,
+) -> None:
+    """Build a Korean-aware SentencePiece vocabulary from text.
+
+    Args:
+        inputs: Files or folders of .txt and .jsonl, plain, .gz or .zst; a language tag may stand
+            before one: ko=news.jsonl.gz. Without a tag the file's or folder's name tells.
+        out: Folder to make; transformers' AutoTokenizer loads it.
+        size: Pieces, special ones included.
+        alpha: Language shares are text sizes to this power: 1 as the text is, 0 all equal.
+    """
+    from kobert_vocab import train
+
+    train(inputs, out, size=size, alpha=alpha)
+    print(f"vocabulary: {out}")  # noqa: T201
+
+
+@vocab_app.command(name="verify")
+def vocab_verify(vocab: Folder, inputs: Inputs = (), /) -> None:
+    """Prove that SentencePiece and the fast tokenizer give the same ids.
+
+    Args:
+        vocab: Vocabulary folder.
+        inputs: Text to try as well; without it the folder's own hard cases alone.
+    """
+    from kobert_vocab import find_sources, read_all, verify
+
+    sources = find_sources(inputs) if inputs else []
+    texts = (line for doc in read_all(sources, "verify") for line in doc.text.splitlines())
+    count = verify(vocab, texts)
+    print(f"{vocab}: {count:,} texts, no difference")  # noqa: T201
+
+
+@corpus_app.command(name="build")
+def corpus_build(inputs: Inputs, /, *, vocab: Path, out: Path, held_out: float = 0.01) -> None:
+    """Turn text into token shards.
+
+    Args:
+        inputs: As for ``vocab train``.
+        vocab: Vocabulary folder.
+        out: Folder to make.
+        held_out: Share of each language's documents kept for evaluation.
+    """
+    from kobert_kit.corpus.build import build_corpus
+
+    manifest = build_corpus(inputs, vocab=vocab, out=out, held_out=held_out)
+    counts = manifest.languages.values()
+    print(  # noqa: T201
+        f"corpus: {out}: {len(counts)} languages, {sum(c.documents for c in counts):,} documents, "
+        f"{sum(c.tokens for c in counts):,} tokens"
+    )
+
+
+@app.command
+def pretrain(
+    settings: Annotated[PretrainConfig, arg(name="")],
+    /,
+    *,
+    config: Path | None = None,
+    resume: bool = False,
+) -> None:
+    """Pretrain a BERT on a corpus.
+
+    Args:
+        settings: The run.
+        config: TOML file with these settings; flags given beside it win.
+        resume: Go on from the newest checkpoint in --out.
+    """
+    from kobert_kit.pretraining.run import pretrain as run
+
+    run(settings, resume=resume)
+    print(f"model: {settings.out / 'model'}   report: {settings.out / 'report.html'}")  # noqa: T201
+
+
+@app.command
+def fill_mask(model: Folder, text: Positional[str], /, *, top: int = 5) -> None:
+    """Fill each [MASK] in a text.
+
+    Args:
+        model: Model folder: of a run, or any Hugging Face BERT with tokenizer.json.
+        text: With at least one [MASK].
+        top: Pieces to show for each mask.
+    """
+    from kobert_kit.fill_mask import MaskFiller
+
+    for number, fills in enumerate(MaskFiller(model).fill(text, top), 1):
+        print(f"[MASK] {number}")  # noqa: T201
+        for fill in fills:
+            print(f"  {fill.probability:6.1%}  {fill.piece}")  # noqa: T201
+
+
+def main() -> None:
+    """Run the command line; what a person can mend is one line and exit code 2."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    debug = "--debug" in sys.argv
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    try:
+        app.cli(
+            prog="kobert",
+            description="From raw text to a Korean or multilingual BERT. --debug shows tracebacks.",
+            args=_with_config(arguments),
+            config=(tyro.conf.FlagCreatePairsOff,),
+        )
+    except (InputError, OSError) as error:
+        if debug:
+            raise
+        sys.exit(_fail(str(error)))
+    except ModuleNotFoundError as error:
+        if debug or error.name not in TRAINING_PACKAGES:
+            raise
+        sys.exit(_fail(f"this needs {error.name}: pip install 'kobert-kit[train]'"))
+    except KeyboardInterrupt:
+        if debug:
+            raise
+        sys.exit(_fail("stopped", code=130))  # what a shell expects after Ctrl-C
+
+
+def _fail(message: str, code: int = 2) -> int:
+    print(f"kobert: {message}", file=sys.stderr)  # noqa: T201
+    return code
+
+
+def _with_config(arguments: list[str]) -> list[str]:
+    """Put the settings of ``--config FILE`` before the flags, which then win."""
+    for place, argument in enumerate(arguments):
+        if arguments[0] == "pretrain" and argument.split("=")[0] == "--config":
+            following = arguments[place + 1 : place + 2]
+            path = argument.partition("=")[2] or "".join(following)
+            return ["pretrain", *flags_from_toml(Path(path)), *arguments[1:]]
+    return arguments
+
+
+if __name__ == "__main__":
+    main()

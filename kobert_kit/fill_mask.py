@@ -1,0 +1,74 @@
+"""Fill ``[MASK]`` in a text with a model folder: ours or any Hugging Face BERT with its tokenizer."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer
+
+from kobert_kit.encoder import PretrainingModel
+from kobert_vocab import InputError
+
+MASK = "[MASK]"
+
+
+@dataclass(frozen=True)
+class Fill:
+    """One piece for one mask."""
+
+    piece: str
+    probability: float
+
+
+class MaskFiller:
+    """A model folder opened for filling masks.
+
+    Raises:
+        InputError: the folder lacks a BERT or its ``tokenizer.json``.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._model = PretrainingModel.from_pretrained(folder)
+        path = folder / "tokenizer.json"
+        if not path.exists():
+            raise InputError(
+                f"{folder}: no tokenizer.json; write one with transformers: "
+                "AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)"
+            )
+        self._tokenizer = Tokenizer.from_file(str(path))
+        mask = self._tokenizer.token_to_id(MASK)
+        if mask is None:
+            raise InputError(f"{path}: the vocabulary has no {MASK}")
+        self._mask = mask
+
+    @torch.no_grad()
+    def fill(self, text: str, top: int = 5) -> list[list[Fill]]:
+        """The ``top`` pieces for each mask of ``text``, best first.
+
+        Raises:
+            InputError: no mask in the text, or more tokens than the model takes.
+        """
+        encoding = self._tokenizer.encode(text)
+        ids = torch.tensor(encoding.ids)
+        masked = (ids == self._mask).nonzero().flatten()
+        longest = self._model.config.max_positions
+        if len(masked) == 0:
+            raise InputError(f"no {MASK} in the text {text!r}; put one where a word is to be filled")
+        if len(ids) > longest:
+            raise InputError(f"the text has {len(ids)} tokens; this model takes {longest}")
+        x = self._model.encoder(
+            ids,
+            torch.arange(len(ids)),
+            torch.tensor(encoding.type_ids),
+            torch.tensor([0, len(ids)], dtype=torch.int32),
+            len(ids),
+        )
+        best = self._model.masked_logits(x, masked).softmax(1).topk(top)
+        return [
+            [Fill(self._piece(i), p) for i, p in zip(ids, shares, strict=True)]
+            for ids, shares in zip(best.indices.tolist(), best.values.tolist(), strict=True)
+        ]
+
+    def _piece(self, token: int) -> str:
+        piece = self._tokenizer.id_to_token(token)
+        return piece if piece is not None else f"<{token}>"  # ids past the vocabulary: padding

@@ -1,0 +1,1 @@
+"""Pretraining: configuration, optimiser, the loop, evaluation, the report."""

@@ -1,0 +1,166 @@
+"""What a pretraining run is made of, and the TOML file that says it."""
+
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields, is_dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal, get_type_hints
+
+from kobert_vocab import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """Shape of the encoder; the vocabulary gives its size. Defaults: BERT-Base."""
+
+    hidden_size: int = 768
+    layers: int = 12
+    heads: int = 12
+    intermediate_size: int = 3072
+    max_positions: int = 512
+    """Longest sequence the model can ever take, in tokens."""
+    activation: Literal["gelu", "gelu_tanh"] = "gelu"
+    hidden_dropout: float = 0.1
+    attention_dropout: float = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """How the corpus becomes batches."""
+
+    length: int = 128
+    """Longest sequence in this run, in tokens."""
+    sequences: int = 256
+    """Sequences per step."""
+    mask_rate: float = 0.15
+    """Share of tokens to predict."""
+    alpha: float = 0.3
+    """Language shares are token counts to this power: 1 as the text is, 0 all equal."""
+    floors: dict[str, float] = field(default_factory=dict)
+    """Least share of a language, such as ko = 0.3."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerConfig:
+    """AdamW with a linear schedule."""
+
+    learning_rate: float = 1e-4
+    """At the end of the warm-up."""
+    warmup: float = 0.01
+    """Share of the steps in which the rate rises from zero."""
+    weight_decay: float = 0.01
+    """Not on biases and norms."""
+    beta1: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-6
+    clip: float = 1.0
+    """Largest norm of the gradient."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainConfig:
+    """One pretraining run."""
+
+    vocab: Path
+    """Vocabulary folder."""
+    corpus: Path
+    """Corpus folder, built with that vocabulary."""
+    out: Path
+    """Run folder to make: config.toml, metrics.jsonl, model/, report.html."""
+    steps: int
+    """Batches to train on."""
+    seed: int = 0
+    evaluate_every: int = 1000
+    """Steps between evaluations on the held-out documents."""
+    evaluate_sequences: int = 32
+    """Held-out sequences per language."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto takes a CUDA device where there is one."""
+    model: ModelConfig = ModelConfig()
+    data: DataConfig = DataConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+
+    def __post_init__(self) -> None:
+        for name, value in (
+            ("steps", self.steps),
+            ("evaluate_every", self.evaluate_every),
+            ("evaluate_sequences", self.evaluate_sequences),
+            ("data.sequences", self.data.sequences),
+        ):
+            if value < 1:
+                raise InputError(f"{name} is {value}; it must be at least 1")
+        if not 8 <= self.data.length <= self.model.max_positions:
+            raise InputError(
+                f"data.length is {self.data.length}; it must lie between 8 and "
+                f"model.max_positions ({self.model.max_positions})"
+            )
+        if not 0 < self.data.mask_rate < 1:
+            raise InputError(f"data.mask_rate is {self.data.mask_rate}; it must lie in (0, 1)")
+        if not 0 <= self.data.alpha <= 1:
+            raise InputError(f"data.alpha is {self.data.alpha}; it must lie in [0, 1]")
+        if self.optimizer.learning_rate <= 0:
+            raise InputError("optimizer.learning_rate must be above 0")
+        if not 0 <= self.optimizer.warmup < 1:
+            raise InputError(f"optimizer.warmup is {self.optimizer.warmup}; it is a share, [0, 1)")
+
+
+def flags_from_toml(path: Path) -> list[str]:
+    """The settings of a TOML file as command-line flags, to go before the user's own.
+
+    Raises:
+        InputError: the file is missing or not TOML, or a key does not exist.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not TOML: {error}") from error
+    return list(_flags(table, PretrainConfig, path, prefix=""))
+
+
+def _flags(table: dict[str, Any], kind: type, path: Path, prefix: str) -> Iterator[str]:
+    known = get_type_hints(kind)
+    for key, value in table.items():
+        if key not in known:
+            close = get_close_matches(key, known, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
+            where = f" in [{prefix[:-1]}]" if prefix else ""
+            raise InputError(f"{path}: no setting {key!r}{where}; {hint}")
+        if is_dataclass(known[key]):
+            if not isinstance(value, dict):
+                raise InputError(f"{path}: {prefix}{key} is a table: write [{prefix}{key}]")
+            yield from _flags(value, known[key], path, f"{prefix}{key}.")
+        elif isinstance(value, dict):
+            yield f"--{prefix}{key}".replace("_", "-")
+            yield from (str(part) for item in value.items() for part in item)
+        else:
+            yield from (f"--{prefix}{key}".replace("_", "-"), str(value))
+
+
+def to_toml(config: PretrainConfig) -> str:
+    """The resolved configuration, which `flags_from_toml` reads back."""
+    return "\n".join(_toml_lines(config, "")) + "\n"
+
+
+def _toml_lines(config: Any, prefix: str) -> Iterator[str]:  # noqa: ANN401  # any config above
+    tables: list[tuple[str, Any]] = []
+    for item in fields(config):
+        value = getattr(config, item.name)
+        if is_dataclass(value) or isinstance(value, dict):
+            tables.append((item.name, value))
+        else:
+            quoted = isinstance(value, str | Path)
+            yield f"{item.name} = {_quote(str(value)) if quoted else value}"
+    for name, value in tables:
+        if isinstance(value, dict):
+            rows = [f"{key} = {number}" for key, number in value.items()]
+        else:
+            rows = list(_toml_lines(value, f"{prefix}{name}."))
+        yield from ["", f"[{prefix}{name}]", *rows] if rows else []
+
+
+def _quote(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

@@ -1,0 +1,168 @@
+"""Masked-word loss and accuracy on held-out documents, per language.
+
+The yardstick beside each loss is the unigram entropy of the very tokens that were masked: what is
+left to guess for somebody who knows how often each piece comes there, and nothing else.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from kobert_kit.corpus.batches import IGNORED, Batch
+from kobert_kit.encoder import PretrainingModel
+from kobert_kit.pretraining.step import BatchTensors, run_batch
+
+
+@dataclass(frozen=True, kw_only=True)
+class LanguageScore:
+    """Of one language's held-out sequences, in nats and shares."""
+
+    masked: int
+    """Masked tokens scored."""
+    loss: float
+    accuracy: float
+    unigram_entropy: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """Of all languages together, and of each."""
+
+    loss: float
+    accuracy: float
+    next_accuracy: float
+    languages: dict[str, LanguageScore]
+
+
+# Held-out sequences that the report shows with their masks filled; languages many can read.
+SHOWN = {"ko": 4} | dict.fromkeys(("en", "ja", "zh-Hans", "es", "de", "fr", "ru", "ar", "hi"), 1)
+
+
+@dataclass(frozen=True)
+class Guess:
+    """One masked place: what stood there and what the model thinks, best first."""
+
+    position: int
+    label: int
+    top: list[tuple[int, float]]
+
+
+@dataclass(frozen=True)
+class Example:
+    """One held-out sequence, with masks applied, and the model's guesses."""
+
+    language: str
+    tokens: list[int]
+    guesses: list[Guess]
+
+
+def evaluate(
+    model: PretrainingModel,
+    batches: Iterable[Batch],
+    languages: tuple[str, ...],
+    device: torch.device,
+) -> Evaluation:
+    """Score ``model`` on held-out ``batches`` whose language ids index ``languages``."""
+    labels, losses, hits, owners, next_hits = [], [], [], [], []
+    for batch in batches:
+        scored = _score(model, batch, device)
+        used = batch.labels != IGNORED
+        labels.append(batch.labels[used])
+        losses.append(scored.losses[used])
+        hits.append(scored.hits[used])
+        owners.append(batch.language[_sequence_of(batch, batch.masked[used])])
+        next_hits.append(scored.next_hits)
+    label, loss, hit, owner = map(np.concatenate, (labels, losses, hits, owners))
+    return Evaluation(
+        loss=float(loss.mean()),
+        accuracy=float(hit.mean()),
+        next_accuracy=float(np.concatenate(next_hits).mean()),
+        languages={
+            languages[which]: LanguageScore(
+                masked=int(mine.sum()),
+                loss=float(loss[mine].mean()),
+                accuracy=float(hit[mine].mean()),
+                unigram_entropy=entropy(label[mine]),
+            )
+            for which in np.unique(owner)
+            for mine in [owner == which]
+        },
+    )
+
+
+def entropy(labels: npt.NDArray[np.int64]) -> float:
+    """Of the distribution of ``labels`` themselves, in nats."""
+    _, counts = np.unique(labels, return_counts=True)
+    shares = counts / counts.sum()
+    return float(-(shares * np.log(shares)).sum())
+
+
+@dataclass(frozen=True)
+class _Scored:
+    losses: npt.NDArray[np.float32]
+    hits: npt.NDArray[np.bool_]
+    next_hits: npt.NDArray[np.bool_]
+
+
+@torch.no_grad()
+def _score(model: PretrainingModel, batch: Batch, device: torch.device) -> _Scored:
+    model.eval()
+    tensors = BatchTensors.on(device, batch)
+    output = run_batch(model, tensors)
+    losses = F.cross_entropy(
+        output.masked_logits.float(), tensors.labels, ignore_index=IGNORED, reduction="none"
+    )
+    hits = output.masked_logits.argmax(1) == tensors.labels
+    next_hits = output.next_logits.argmax(1) == tensors.is_next
+    return _Scored(losses.cpu().numpy(), hits.cpu().numpy(), next_hits.cpu().numpy())
+
+
+@torch.no_grad()
+def examples(
+    model: PretrainingModel,
+    batches: Iterable[Batch],
+    languages: tuple[str, ...],
+    device: torch.device,
+    *,
+    top: int = 3,
+) -> list[Example]:
+    """The first held-out sequences of the `SHOWN` languages with what the model fills in."""
+    model.eval()
+    found: dict[str, list[Example]] = {code: [] for code in SHOWN}
+    for batch in batches:
+        wanted = [
+            (number, code)
+            for number, code in enumerate(languages[which] for which in batch.language)
+            if code in SHOWN
+        ]
+        if not wanted:
+            continue
+        logits = run_batch(model, BatchTensors.on(device, batch)).masked_logits.float()
+        best = logits.softmax(1).topk(top, dim=1)
+        for number, code in wanted:
+            if len(found[code]) < SHOWN[code]:
+                found[code].append(_example(batch, number, code, best.indices, best.values))
+    return [example for of_language in found.values() for example in of_language]
+
+
+def _example(batch: Batch, number: int, code: str, pieces: Tensor, shares: Tensor) -> Example:
+    begin, end = batch.cu_seqlens[number : number + 2]
+    slots = (_sequence_of(batch, batch.masked) == number) & (batch.labels != IGNORED)
+    guesses = [
+        Guess(
+            position=int(batch.masked[slot] - begin),
+            label=int(batch.labels[slot]),
+            top=list(zip(pieces[slot].tolist(), shares[slot].tolist(), strict=True)),
+        )
+        for slot in np.flatnonzero(slots)
+    ]
+    return Example(code, batch.tokens[begin:end].tolist(), guesses)
+
+
+def _sequence_of(batch: Batch, positions: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    return np.searchsorted(batch.cu_seqlens, positions, side="right") - 1

@@ -1,0 +1,164 @@
+"""``report.html``: a run on one self-contained page."""
+
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib as mpl
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from kobert_kit import __version__
+from kobert_kit.pretraining.evaluation import Evaluation, Example
+from kobert_vocab import Vocabulary
+from kobert_vocab.languages import languages
+
+BINS = 300  # points in a curve; more than a screen shows only makes the page heavy
+
+
+@dataclass(frozen=True)
+class Row:
+    """One language in the table."""
+
+    code: str
+    name: str
+    masked: int
+    loss: float
+    entropy: float
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class Token:
+    """One token of an example, as a person reads it."""
+
+    text: str
+    starts_word: bool
+    label: str | None = None
+    guesses: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def right(self) -> bool:
+        """Whether the first guess is what stood there."""
+        return bool(self.guesses) and self.guesses[0][0] == self.label
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A language's name and its tokens."""
+
+    language: str
+    tokens: list[Token]
+
+
+def write_report(
+    run: Path,
+    vocabulary: Vocabulary,
+    evaluation: Evaluation,
+    filled: list[Example],
+    sentences: Mapping[str, str],
+) -> Path:
+    """Write ``report.html`` into a run's folder.
+
+    Args:
+        run: has ``metrics.jsonl``.
+        vocabulary: turns ids into pieces.
+        evaluation: the last one.
+        filled: held-out sequences with the model's guesses.
+        sentences: example texts by language code, shown as pieces.
+    """
+    steps = [json.loads(row) for row in (run / "metrics.jsonl").read_text().splitlines()]
+    page = _environment().get_template("report.html.jinja").render(
+        version=__version__,
+        curve=Markup(_loss_curve(steps)),  # our own SVG
+        steps=max(row["step"] for row in steps),
+        tokens=sum(row.get("tokens", 0) for row in steps),
+        evaluation=evaluation,
+        rows=_rows(evaluation),
+        filled=[_filled(example, vocabulary) for example in filled],
+        pieces=[
+            Sentence(_name(code), _pieces(text, vocabulary)) for code, text in sentences.items()
+        ],
+        vocabulary_size=len(vocabulary),
+    )
+    path = run / "report.html"
+    path.write_text(page, encoding="utf-8")
+    return path
+
+
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader("kobert_kit.pretraining", "."),
+        autoescape=True,  # corpus text is not ours
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _name(code: str) -> str:
+    known = languages().get(code)
+    return known.name if known else code
+
+
+def _rows(evaluation: Evaluation) -> list[Row]:
+    rows = [
+        Row(code, _name(code), s.masked, s.loss, s.unigram_entropy, s.accuracy)
+        for code, s in evaluation.languages.items()
+    ]
+    return sorted(rows, key=lambda row: (row.code != "ko", -row.accuracy))
+
+
+def _filled(example: Example, vocabulary: Vocabulary) -> Sentence:
+    guesses = {guess.position: guess for guess in example.guesses}
+    tokens = []
+    for position, token in enumerate(example.tokens):
+        guess = guesses.get(position)
+        if guess is None:
+            tokens.append(_token(token, vocabulary))
+        else:
+            top = tuple((_text(i, vocabulary), p) for i, p in guess.top)
+            begins = bool(vocabulary.starts_word[guess.label])
+            tokens.append(Token("", begins, _text(guess.label, vocabulary), top))
+    return Sentence(_name(example.language), tokens)
+
+
+def _pieces(text: str, vocabulary: Vocabulary) -> list[Token]:
+    return [_token(token, vocabulary) for token in vocabulary.encode(text)]
+
+
+def _token(token: int, vocabulary: Vocabulary) -> Token:
+    return Token(_text(token, vocabulary), bool(vocabulary.starts_word[token]))
+
+
+def _text(token: int, vocabulary: Vocabulary) -> str:
+    piece = vocabulary.piece(token)
+    return piece.removeprefix("▁") or "▁"
+
+
+def _loss_curve(steps: list[dict[str, object]]) -> str:
+    """Training and held-out loss over the steps, as SVG with real text."""
+    training = [row for row in steps if "masked_loss" in row]
+    stride = max(1, len(training) // BINS)
+    bins = [training[i : i + stride] for i in range(0, len(training), stride)]
+    x = [bin_[-1]["step"] for bin_ in bins]
+    y = [sum(float(row["masked_loss"]) for row in bin_) / len(bin_) for bin_ in bins]
+    held = [(row["step"], row["evaluation"]["loss"]) for row in steps if "evaluation" in row]
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "kobert", "font.size": 10}):
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(7.5, 3.2), layout="constrained")
+        axes = figure.subplots()
+        axes.plot(x, y, color="#3b6fb6", linewidth=1.4, label="training")
+        axes.plot(*zip(*held, strict=True), "o-", color="#c2571a", markersize=4, label="held out")
+        axes.set_xlabel("step")
+        axes.set_ylabel("masked-LM loss (nats)")
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False)
+        buffer = io.StringIO()
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    svg = buffer.getvalue()
+    return svg[svg.index("<svg") :]

@@ -1,0 +1,235 @@
+"""The pretraining loop."""
+
+import json
+import logging
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from shutil import copyfile, rmtree
+from types import FrameType
+from typing import IO
+
+import torch
+from tqdm import tqdm
+
+from kobert_kit.corpus.batches import Batch, Batches
+from kobert_kit.corpus.counter_random import DROPOUT, below
+from kobert_kit.corpus.shards import Corpus
+from kobert_kit.encoder import EncoderConfig, PretrainingModel
+from kobert_kit.pretraining.checkpoint import load_checkpoint, save_checkpoint
+from kobert_kit.pretraining.config import PretrainConfig, to_toml
+from kobert_kit.pretraining.evaluation import Evaluation, evaluate, examples
+from kobert_kit.pretraining.optimizer import learning_rate, make_optimizer
+from kobert_kit.pretraining.report import write_report
+from kobert_kit.pretraining.step import BatchTensors, run_batch
+from kobert_vocab import InputError, Vocabulary
+from kobert_vocab.new_folder import new_folder, refuse_existing
+
+logger = logging.getLogger(__name__)
+
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "spm.model")
+METRICS = "metrics.jsonl"
+
+
+@dataclass
+class _Run:
+    """What the loop works on."""
+
+    config: PretrainConfig
+    device: torch.device
+    vocabulary: Vocabulary
+    batches: Batches
+    model: PretrainingModel
+    optimizer: torch.optim.Optimizer
+    identity: dict[str, object]
+    """What must not change when a run goes on."""
+    step: int = 0
+
+
+def pretrain(
+    config: PretrainConfig, *, resume: bool = False, sentences: Mapping[str, str] | None = None
+) -> Evaluation:
+    """Train a BERT on a corpus and leave a run folder with a Hugging Face model in it.
+
+    Ctrl-C or SIGTERM ends the run after the step at hand, with a checkpoint to resume from and the
+    model so far.
+
+    Args:
+        config: all of the run.
+        resume: go on from the newest checkpoint in ``config.out``.
+        sentences: texts by language code, which the report shows as pieces.
+
+    Returns:
+        The last evaluation.
+
+    Raises:
+        InputError: a folder cannot be used, or the checkpoint is of another run.
+    """
+    if not resume:
+        refuse_existing(config.out)
+    run = _prepare(config)
+    if resume:
+        run.step = load_checkpoint(config.out, run.model, run.optimizer, run.identity)
+    config.out.mkdir(parents=True, exist_ok=True)
+    (config.out / "config.toml").write_text(to_toml(config), encoding="utf-8")
+    _drop_metrics_after(config.out / METRICS, run.step)
+    with (config.out / METRICS).open("a", encoding="utf-8") as metrics, _stop_signal() as stop:
+        evaluation = _loop(run, metrics, stop)
+    _write_model(run)
+    filled = examples(run.model, _held_out(run), run.batches.plan.languages, run.device)
+    write_report(config.out, run.vocabulary, evaluation, filled, sentences or {})
+    return evaluation
+
+
+def _prepare(config: PretrainConfig) -> _Run:
+    vocabulary = Vocabulary.load(config.vocab)
+    corpus = Corpus.load(config.corpus)
+    data = config.data
+    batches = Batches(
+        corpus,
+        vocabulary,
+        seed=config.seed,
+        sequences=data.sequences,
+        length=data.length,
+        mask_rate=data.mask_rate,
+        alpha=data.alpha,
+        floors=data.floors,
+    )
+    device = _device(config)
+    shape = EncoderConfig(
+        vocab_size=len(vocabulary), pad_id=vocabulary.pad, **asdict(config.model)
+    )
+    model = PretrainingModel(shape)
+    model.initialise(torch.Generator().manual_seed(config.seed))
+    model.to(device)
+    identity: dict[str, object] = {
+        "corpus": corpus.manifest.fingerprint,
+        "vocabulary": vocabulary.fingerprint,
+        "seed": config.seed,
+        "steps": config.steps,
+        "data": asdict(config.data),
+        "optimizer": asdict(config.optimizer),
+    }
+    optimizer = make_optimizer(model, config.optimizer)
+    return _Run(config, device, vocabulary, batches, model, optimizer, identity)
+
+
+def _device(config: PretrainConfig) -> torch.device:
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise InputError("device is cuda, but PyTorch finds no CUDA device; use --device cpu")
+    if config.device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(config.device)
+
+
+def _loop(run: _Run, metrics: IO[str], stop: "_Stop") -> Evaluation:
+    config = run.config
+    evaluation: Evaluation | None = None
+    with tqdm(
+        total=config.steps, initial=run.step, unit="step", desc="pretrain", disable=None
+    ) as bar:
+        while run.step < config.steps and not stop.asked:
+            row = _train_step(run)
+            run.step += 1
+            _write_row(metrics, row)
+            bar.set_postfix(
+                loss=f"{row['masked_loss']:.2f}",
+                accuracy=f"{row['masked_accuracy']:.1%}",
+                tokens_s=f"{row['tokens_per_second']:,.0f}",
+                refresh=False,
+            )
+            bar.update()
+            if run.step % config.evaluate_every == 0 or run.step == config.steps or stop.asked:
+                evaluation = _evaluate(run)
+                _write_row(metrics, {"step": run.step, "evaluation": asdict(evaluation)})
+                save_checkpoint(config.out, run.step, run.model, run.optimizer, run.identity)
+                bar.write(
+                    f"step {run.step:,}: held-out loss {evaluation.loss:.3f}, masked accuracy "
+                    f"{evaluation.accuracy:.1%}, next sentence {evaluation.next_accuracy:.1%}"
+                )
+    return evaluation or _evaluate(run)
+
+
+def _train_step(run: _Run) -> dict[str, float]:
+    config, started = run.config, time.perf_counter()
+    batch = run.batches[run.step]
+    tensors = BatchTensors.on(run.device, batch)
+    seed = torch.from_numpy(below(1 << 53, DROPOUT, config.seed, run.step)).to(run.device)
+    rate = learning_rate(run.step, config.steps, config.optimizer)
+    for group in run.optimizer.param_groups:
+        group["lr"] = rate
+    run.model.train()
+    output = run_batch(run.model, tensors, seed)
+    run.optimizer.zero_grad(set_to_none=True)
+    output.loss.backward()
+    norm = torch.nn.utils.clip_grad_norm_(run.model.parameters(), config.optimizer.clip)
+    run.optimizer.step()
+    used = tensors.labels >= 0
+    right = (output.masked_logits.argmax(1) == tensors.labels)[used]
+    return {
+        "step": run.step + 1,
+        "masked_loss": output.masked_loss.item(),
+        "next_loss": output.next_loss.item(),
+        "masked_accuracy": right.float().mean().item(),
+        "learning_rate": rate,
+        "gradient_norm": norm.item(),
+        "tokens": len(batch.tokens),
+        "tokens_per_second": len(batch.tokens) / (time.perf_counter() - started),
+    }
+
+
+def _evaluate(run: _Run) -> Evaluation:
+    return evaluate(run.model, _held_out(run), run.batches.plan.languages, run.device)
+
+
+def _held_out(run: _Run) -> Iterator[Batch]:
+    return run.batches.held_out(run.config.evaluate_sequences)
+
+
+def _write_row(metrics: IO[str], row: dict[str, object] | dict[str, float]) -> None:
+    metrics.write(json.dumps(row) + "\n")
+    metrics.flush()
+
+
+def _drop_metrics_after(path: Path, step: int) -> None:
+    """What a run logged after its last checkpoint will be done, and logged, again."""
+    if path.exists():
+        rows = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        kept = [row for row in rows if row.endswith("\n") and json.loads(row)["step"] <= step]
+        path.write_text("".join(kept), encoding="utf-8")
+
+
+def _write_model(run: _Run) -> None:
+    """``model/``: the weights with the tokenizer's files beside them."""
+    out = run.config.out / "model"
+    rmtree(out, ignore_errors=True)  # an older one, of a run that goes on
+    with new_folder(out) as folder:
+        run.model.save_pretrained(folder)
+        for name in TOKENIZER_FILES:
+            copyfile(run.config.vocab / name, folder / name)
+
+
+class _Stop:
+    asked = False
+
+
+@contextmanager
+def _stop_signal() -> Iterator[_Stop]:
+    """Ctrl-C and SIGTERM ask to stop; a second Ctrl-C stops at once."""
+    stop = _Stop()
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if stop.asked:
+            raise KeyboardInterrupt
+        stop.asked = True
+        logger.warning("stopping after this step; the checkpoint is written first")
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
