@@ -14,7 +14,7 @@ VOCAB_SIZE = 8_000  # 5,000 of them are the alphabets of 104 languages and the s
 
 # Shown as pieces in the report.
 SENTENCES = {
-    "ko": "할머니께서는 배웠던 노래를 부르시며 저녁마다 골목길을 걸으셨습니다. 진짜 재밌었음 ㅋㅋㅋㅋ",
+    "ko": "할머니께서는 배웠던 노래를 부르며 골목길을 걸으셨습니다. 재밌었음 ㅋㅋㅋㅋ",
     "en": "My younger brother reads a book every night.",
     "ja": "弟は毎晩本を読みます。",
     "zh-Hans": "我弟弟每天晚上看书。",

@@ -1,4 +1,4 @@
-"""Fill ``[MASK]`` in a text with a model folder: ours or any Hugging Face BERT with its tokenizer."""
+"""Fill ``[MASK]`` in a text, with our model folder or any Hugging Face BERT."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,7 +7,7 @@ import torch
 from tokenizers import Tokenizer
 
 from kobert_kit.encoder import PretrainingModel
-from kobert_vocab import InputError
+from kobert_vocab.errors import InputError
 
 MASK = "[MASK]"
 
@@ -53,7 +53,9 @@ class MaskFiller:
         masked = (ids == self._mask).nonzero().flatten()
         longest = self._model.config.max_positions
         if len(masked) == 0:
-            raise InputError(f"no {MASK} in the text {text!r}; put one where a word is to be filled")
+            raise InputError(
+                f"no {MASK} in the text {text!r}; put one where a word is to be filled"
+            )
         if len(ids) > longest:
             raise InputError(f"the text has {len(ids)} tokens; this model takes {longest}")
         x = self._model.encoder(

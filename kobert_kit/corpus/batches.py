@@ -14,7 +14,8 @@ from kobert_kit.corpus.order import permuted
 from kobert_kit.corpus.pairs import Pair, Stretches
 from kobert_kit.corpus.plan import LanguagePlan, language_plan
 from kobert_kit.corpus.shards import Corpus, Shard
-from kobert_vocab import InputError, Vocabulary
+from kobert_vocab.errors import InputError
+from kobert_vocab.vocabulary import Vocabulary
 
 IGNORED = -100  # label of an unused slot, PyTorch's own convention
 SPECIALS = 3  # [CLS] A [SEP] B [SEP]

@@ -7,8 +7,10 @@ from pathlib import Path
 
 from kobert_kit.corpus.sentences import split_sentences
 from kobert_kit.corpus.shards import Manifest, ShardWriter
-from kobert_vocab import InputError, Vocabulary, find_sources, read_all
+from kobert_vocab.errors import InputError
 from kobert_vocab.new_folder import new_folder
+from kobert_vocab.texts import find_sources, read_all
+from kobert_vocab.vocabulary import Vocabulary
 
 DOCUMENTS_AT_ONCE = 256  # enough sentences for SentencePiece's threads, little memory
 

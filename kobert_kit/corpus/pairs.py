@@ -94,7 +94,9 @@ def _stretches(
     offsets = np.asarray(shard.documents)
     first, last = offsets[documents], offsets[documents + 1]
     owner = np.repeat(np.arange(len(documents)), last - first)
-    place = np.arange(len(owner)) - np.repeat(np.cumsum(last - first) - (last - first), last - first)
+    place = np.arange(len(owner)) - np.repeat(
+        np.cumsum(last - first) - (last - first), last - first
+    )
     sentence = first[owner] + place
     starts = np.asarray(shard.sentences)
     ruled = (starts[sentence] - starts[first[owner]]) // length

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from kobert_vocab import InputError
+from kobert_vocab.errors import InputError
 
 # Samples in one period of the table: a share of 1 in 65,536 still comes up, and it takes 10 ms.
 PERIOD = 1 << 16

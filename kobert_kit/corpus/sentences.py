@@ -18,7 +18,7 @@ _END = re.compile(
 def split_sentences(text: str) -> list[str]:
     """The sentences of ``text``, stripped, none empty; every character but blanks is kept.
 
-    >>> split_sentences("비가 온다. 우산은 3.5만 원!\\n今日は寒い。明日も。")
+    >>> split_sentences("비가 온다. 우산은 3.5만 원! 今日は寒い。明日も。")
     ['비가 온다.', '우산은 3.5만 원!', '今日は寒い。', '明日も。']
     """
     sentences: list[str] = []

@@ -17,11 +17,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from kobert_vocab import InputError
+from kobert_vocab.errors import InputError
 
 FORMAT = 1
 MANIFEST = "manifest.json"
-BUFFER = 1 << 20  # tokens of one language kept before they are written; 421 languages x 4 MB at most
+BUFFER = (
+    1 << 20
+)  # tokens of one language kept before they are written; 421 languages x 4 MB at most
 
 Ints = npt.NDArray[np.integer]
 Bools = npt.NDArray[np.bool_]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from kobert_vocab import InputError
+from kobert_vocab.errors import InputError
 
 HEAD_SIZES = (16, 32, 64, 96, 128)  # what the attention kernel is built for
 

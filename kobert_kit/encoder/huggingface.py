@@ -9,12 +9,12 @@ import re
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
 from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from kobert_kit.encoder.config import EncoderConfig
-from kobert_vocab import InputError
+from kobert_vocab.errors import InputError
 
 Weights = dict[str, Tensor]
 
@@ -102,7 +102,9 @@ def _read_config(folder: Path) -> EncoderConfig:
             raise InputError(f"{path}: {key} is {raw[key]!r}; only {only!r} can be loaded")
     activation = raw.get("hidden_act", "gelu")
     if activation not in ACTIVATIONS:
-        raise InputError(f"{path}: hidden_act is {activation!r}; known are {', '.join(ACTIVATIONS)}")
+        raise InputError(
+            f"{path}: hidden_act is {activation!r}; known are {', '.join(ACTIVATIONS)}"
+        )
     try:
         return EncoderConfig(
             vocab_size=raw["vocab_size"],

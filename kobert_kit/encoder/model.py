@@ -15,10 +15,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kobert_kernels import attention, dropout, layer_norm
+from kobert_kernels import attention, layer_norm
+from kobert_kernels.philox import keep_rows, keep_scale
 from kobert_kit.encoder.config import EncoderConfig
 from kobert_kit.encoder.huggingface import Weights, read_folder, write_folder
-from kobert_vocab import InputError
+from kobert_vocab.errors import InputError
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +49,10 @@ class Embeddings(nn.Module):
         """Vectors [T, h] of int tokens, positions, segments [T]."""
         x = self.words(tokens) + self.positions(positions) + self.segments(segments)
         x = layer_norm(x, self.norm.weight, self.norm.bias, eps=self.norm.eps)
-        return dropout(x, self.config.hidden_dropout, seed) if self.training else x
+        p = self.config.hidden_dropout
+        if not self.training or p == 0:
+            return x
+        return x * (keep_rows(seed, *x.shape, p) * keep_scale(p))
 
 
 class Layer(nn.Module):

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from kobert_kit.encoder import PretrainingModel
-from kobert_vocab import InputError
+from kobert_vocab.errors import InputError
 from kobert_vocab.new_folder import new_folder
 
 KEPT = 2  # the newest, and one more should the machine die while the disk still writes it

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
-from kobert_vocab import InputError
+from kobert_vocab.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,8 +12,8 @@ from markupsafe import Markup
 
 from kobert_kit import __version__
 from kobert_kit.pretraining.evaluation import Evaluation, Example
-from kobert_vocab import Vocabulary
 from kobert_vocab.languages import languages
+from kobert_vocab.vocabulary import Vocabulary
 
 BINS = 300  # points in a curve; more than a screen shows only makes the page heavy
 
@@ -70,18 +70,22 @@ def write_report(
         sentences: example texts by language code, shown as pieces.
     """
     steps = [json.loads(row) for row in (run / "metrics.jsonl").read_text().splitlines()]
-    page = _environment().get_template("report.html.jinja").render(
-        version=__version__,
-        curve=Markup(_loss_curve(steps)),  # our own SVG
-        steps=max(row["step"] for row in steps),
-        tokens=sum(row.get("tokens", 0) for row in steps),
-        evaluation=evaluation,
-        rows=_rows(evaluation),
-        filled=[_filled(example, vocabulary) for example in filled],
-        pieces=[
-            Sentence(_name(code), _pieces(text, vocabulary)) for code, text in sentences.items()
-        ],
-        vocabulary_size=len(vocabulary),
+    page = (
+        _environment()
+        .get_template("report.html.jinja")
+        .render(
+            version=__version__,
+            curve=Markup(_loss_curve(steps)),  # our own SVG
+            steps=max(row["step"] for row in steps),
+            tokens=sum(row.get("tokens", 0) for row in steps),
+            evaluation=evaluation,
+            rows=_rows(evaluation),
+            filled=[_filled(example, vocabulary) for example in filled],
+            pieces=[
+                Sentence(_name(code), _pieces(text, vocabulary)) for code, text in sentences.items()
+            ],
+            vocabulary_size=len(vocabulary),
+        )
     )
     path = run / "report.html"
     path.write_text(page, encoding="utf-8")

@@ -25,8 +25,9 @@ from kobert_kit.pretraining.evaluation import Evaluation, evaluate, examples
 from kobert_kit.pretraining.optimizer import learning_rate, make_optimizer
 from kobert_kit.pretraining.report import write_report
 from kobert_kit.pretraining.step import BatchTensors, run_batch
-from kobert_vocab import InputError, Vocabulary
+from kobert_vocab.errors import InputError
 from kobert_vocab.new_folder import new_folder, refuse_existing
+from kobert_vocab.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)
 
@@ -99,9 +100,7 @@ def _prepare(config: PretrainConfig) -> _Run:
         floors=data.floors,
     )
     device = _device(config)
-    shape = EncoderConfig(
-        vocab_size=len(vocabulary), pad_id=vocabulary.pad, **asdict(config.model)
-    )
+    shape = EncoderConfig(vocab_size=len(vocabulary), pad_id=vocabulary.pad, **asdict(config.model))
     model = PretrainingModel(shape)
     model.initialise(torch.Generator().manual_seed(config.seed))
     model.to(device)

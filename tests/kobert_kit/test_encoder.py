@@ -1,0 +1,286 @@
+"""Our encoder against `transformers`, on weights of their own making."""
+
+import copy
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import (
+    AutoModelForMaskedLM,
+    AutoModelForPreTraining,
+    BertConfig,
+    BertForPreTraining,
+    BertModel,
+)
+
+from kobert_kit.encoder import Encoder, EncoderConfig, PretrainingModel
+from kobert_vocab.errors import InputError
+
+LENGTHS = [17, 1, 32, 5]
+SHAPE = EncoderConfig(
+    vocab_size=101,
+    hidden_size=64,
+    layers=3,
+    heads=4,
+    intermediate_size=96,
+    max_positions=40,
+    norm_eps=1e-12,
+    init_std=0.2,  # large, so that attention is far from uniform
+)
+
+
+def packed(lengths=LENGTHS, seed=0):
+    """Tokens, positions, segments, cu_seqlens, max_seqlen of random sequences."""
+    generator = torch.Generator().manual_seed(seed)
+    total = sum(lengths)
+    positions = torch.cat([torch.arange(n) for n in lengths])
+    cu_seqlens = torch.tensor([0, *torch.tensor(lengths).cumsum(0)], dtype=torch.int32)
+    return (
+        torch.randint(0, SHAPE.vocab_size, (total,), generator=generator),
+        positions,
+        (positions > 3).long(),
+        cu_seqlens,
+        max(lengths),
+    )
+
+
+def padded(lengths, tokens, segments):
+    """The same as `transformers` wants it: [S, L] with a mask."""
+    shape = (len(lengths), max(lengths))
+    ids, types = torch.zeros(shape, dtype=torch.long), torch.zeros(shape, dtype=torch.long)
+    mask = torch.zeros(shape, dtype=torch.long)
+    for row, (t, s) in enumerate(zip(tokens.split(lengths), segments.split(lengths), strict=True)):
+        ids[row, : len(t)], types[row, : len(t)], mask[row, : len(t)] = t, s, 1
+    return {"input_ids": ids, "token_type_ids": types, "attention_mask": mask}
+
+
+@pytest.fixture
+def model():
+    model = PretrainingModel(SHAPE)
+    generator = torch.Generator().manual_seed(0)
+    model.initialise(generator)
+    with torch.no_grad():  # biases and norms too must not be at their trivial start
+        for parameter in model.parameters():
+            if parameter.ndim == 1:
+                parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator))
+    return model.eval()
+
+
+@pytest.fixture
+def folder(model, tmp_path):
+    model.save_pretrained(tmp_path)
+    return tmp_path
+
+
+def test_transformers_loads_every_weight(folder):
+    theirs, info = BertForPreTraining.from_pretrained(folder, output_loading_info=True)
+    assert not info["missing_keys"]
+    assert not info["unexpected_keys"]
+    assert theirs.config.num_hidden_layers == SHAPE.layers
+
+
+@pytest.mark.parametrize("activation", ["gelu", "gelu_tanh"])
+def test_logits_equal_those_of_transformers(tmp_path, model, activation):
+    model = copy.deepcopy(model)
+    shape = EncoderConfig(**{**vars(SHAPE), "activation": activation})
+    ours = PretrainingModel(shape)
+    ours.load_state_dict(model.state_dict())
+    ours.eval().save_pretrained(tmp_path)
+    theirs = AutoModelForPreTraining.from_pretrained(tmp_path).eval()
+    tokens, positions, segments, cu_seqlens, longest = packed()
+    with torch.no_grad():
+        x = ours.encoder(tokens, positions, segments, cu_seqlens, longest)
+        masked = ours.masked_logits(x, torch.arange(len(tokens)))
+        following = ours.next_sentence_logits(x, cu_seqlens)
+        expected = theirs(**padded(LENGTHS, tokens, segments))
+    rows = [expected.prediction_logits[i, :n] for i, n in enumerate(LENGTHS)]
+    torch.testing.assert_close(masked, torch.cat(rows), atol=2e-5, rtol=2e-5)
+    torch.testing.assert_close(following, expected.seq_relationship_logits, atol=2e-5, rtol=2e-5)
+
+
+def test_masked_lm_class_loads_too(folder, model):
+    theirs = AutoModelForMaskedLM.from_pretrained(folder).eval()
+    tokens, positions, segments, cu_seqlens, longest = packed([9])
+    with torch.no_grad():
+        x = model.encoder(tokens, positions, segments, cu_seqlens, longest)
+        logits = theirs(tokens[None], token_type_ids=segments[None]).logits[0]
+        torch.testing.assert_close(
+            model.masked_logits(x, torch.tensor([4])), logits[4:5], atol=2e-5, rtol=2e-5
+        )
+
+
+def test_from_pretrained_reads_back_the_same_bits(folder, model):
+    again = PretrainingModel.from_pretrained(folder)
+    assert again.config == SHAPE
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, again.state_dict()[name]), name
+
+
+def test_reads_a_folder_of_transformers(tmp_path):
+    config = BertConfig(
+        vocab_size=50,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=40,
+        max_position_embeddings=20,
+    )
+    theirs = BertModel(config).eval()
+    theirs.save_pretrained(tmp_path)  # a bare encoder: names without "bert."
+    ours = Encoder.from_pretrained(tmp_path)
+    tokens = torch.arange(9)
+    with torch.no_grad():
+        x = ours(
+            tokens,
+            torch.arange(9),
+            torch.zeros(9, dtype=torch.long),
+            torch.tensor([0, 9], dtype=torch.int32),
+            9,
+        )
+        expected = theirs(tokens[None])
+        torch.testing.assert_close(x, expected.last_hidden_state[0], atol=1e-5, rtol=1e-5)
+        pooled = ours.pooled(x, torch.tensor([0, 9]))
+        torch.testing.assert_close(pooled, expected.pooler_output, atol=1e-5, rtol=1e-5)
+
+
+def test_reads_the_names_of_2019_and_pytorch_files(folder, model):
+    old = {
+        name.replace("LayerNorm.weight", "LayerNorm.gamma").replace(
+            "LayerNorm.bias", "LayerNorm.beta"
+        ): tensor
+        for name, tensor in load_file(folder / "model.safetensors").items()
+    }
+    (folder / "model.safetensors").unlink()
+    torch.save(old, folder / "pytorch_model.bin")
+    again = PretrainingModel.from_pretrained(folder)
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, again.state_dict()[name]), name
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_no_sequence_sees_another(model, training):
+    tokens, positions, segments, cu_seqlens, longest = packed()
+    model.train(training)
+    other = tokens.clone()
+    other[17:50] = (other[17:50] + 7) % SHAPE.vocab_size  # the second and third sequences
+    seed = torch.tensor([3])
+    with torch.no_grad():
+        a = model.encoder(tokens, positions, segments, cu_seqlens, longest, seed)
+        b = model.encoder(other, positions, segments, cu_seqlens, longest, seed)
+    assert torch.equal(a[:17], b[:17])
+    assert torch.equal(a[50:], b[50:])
+    assert not torch.equal(a[17:50], b[17:50])
+
+
+def test_packing_changes_nothing_but_rounding(model):
+    tokens, positions, segments, cu_seqlens, longest = packed()
+    with torch.no_grad():
+        together = model.encoder(tokens, positions, segments, cu_seqlens, longest)
+        for row, length in enumerate(LENGTHS):
+            begin = int(cu_seqlens[row])
+            part = slice(begin, begin + length)
+            alone = model.encoder(
+                tokens[part],
+                positions[part],
+                segments[part],
+                torch.tensor([0, length], dtype=torch.int32),
+                length,
+            )
+            torch.testing.assert_close(together[part], alone, atol=1e-5, rtol=1e-5)
+
+
+def test_gradients_equal_those_of_transformers(folder, model):
+    theirs = AutoModelForPreTraining.from_pretrained(folder).eval()
+    tokens, positions, segments, cu_seqlens, longest = packed([20, 20])
+    x = model.encoder(tokens, positions, segments, cu_seqlens, longest)
+    masked = torch.tensor([2, 7, 25])
+    labels = torch.tensor([5, 6, 7])
+    loss = torch.nn.functional.cross_entropy(model.masked_logits(x, masked), labels)
+    loss += torch.nn.functional.cross_entropy(
+        model.next_sentence_logits(x, cu_seqlens), torch.tensor([0, 1])
+    )
+    loss.backward()
+    their_labels = torch.full((2, 20), -100)
+    their_labels[0, 2], their_labels[0, 7], their_labels[1, 5] = labels
+    inputs = padded([20, 20], tokens, segments)
+    theirs(**inputs, labels=their_labels, next_sentence_label=torch.tensor([0, 1])).loss.backward()
+    layer, expected = model.encoder.layers[1], theirs.bert.encoder.layer[1]
+    h = SHAPE.hidden_size
+    for ours, reference in (
+        (layer.qkv.weight.grad[:h], expected.attention.self.query.weight.grad),
+        (layer.qkv.bias.grad[2 * h :], expected.attention.self.value.bias.grad),
+        (layer.feed_forward_in.weight.grad, expected.intermediate.dense.weight.grad),
+        (layer.attention_norm.weight.grad, expected.attention.output.LayerNorm.weight.grad),
+        (
+            model.encoder.embeddings.words.weight.grad[1:],
+            theirs.bert.embeddings.word_embeddings.weight.grad[1:],
+        ),
+        (model.masked_language.bias.grad, theirs.cls.predictions.bias.grad),
+    ):
+        torch.testing.assert_close(ours, reference, atol=2e-5, rtol=1e-4)
+
+
+def test_the_same_seed_drops_the_same(model):
+    tokens, positions, segments, cu_seqlens, longest = packed()
+    model.train()
+
+    def run(seed):
+        with torch.no_grad():
+            return model.encoder(
+                tokens, positions, segments, cu_seqlens, longest, torch.tensor([seed])
+            )
+
+    assert torch.equal(run(1), run(1))
+    assert not torch.equal(run(1), run(2))
+
+
+def test_training_needs_a_seed(model):
+    with pytest.raises(ValueError, match="seed"):
+        model.train().encoder(*packed())
+
+
+def test_the_start_is_a_cut_normal():
+    model = PretrainingModel(EncoderConfig(vocab_size=500, hidden_size=128, layers=2, heads=2))
+    model.initialise(torch.Generator().manual_seed(0))
+    weight = model.encoder.layers[0].feed_forward_in.weight
+    assert weight.abs().max() <= 0.04
+    # The deviation of a normal cut at two deviations is 0.8796 of it.
+    assert weight.std().item() == pytest.approx(0.02 * 0.8796, rel=0.01)
+    assert model.encoder.layers[1].qkv.bias.abs().max() == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model_type": "roberta"}, "model_type is 'roberta'"),
+        ({"hidden_act": "relu"}, "hidden_act is 'relu'"),
+        ({"position_embedding_type": "relative_key"}, "position_embedding_type"),
+        ({"num_attention_heads": 5}, "head size"),
+        ({"intermediate_size": 97}, "feed_forward_in.weight is"),
+        ({"num_hidden_layers": 4}, "the weights lack encoder.layers.3"),
+    ],
+)
+def test_a_folder_that_is_not_ours_to_load(folder, change, message):
+    raw = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(raw | change))
+    with pytest.raises(InputError, match=message):
+        PretrainingModel.from_pretrained(folder)
+
+
+def test_missing_keys_files_and_broken_weights(folder):
+    weights = load_file(folder / "model.safetensors")
+    lacking = {k: v for k, v in weights.items() if "cls.predictions" not in k}
+    save_file(lacking, folder / "model.safetensors")
+    with pytest.raises(InputError, match="lack masked_language"):
+        PretrainingModel.from_pretrained(folder)
+    Encoder.from_pretrained(folder)  # needs no head
+    (folder / "model.safetensors").write_bytes(b"not safetensors")
+    with pytest.raises(InputError, match="broken"):
+        PretrainingModel.from_pretrained(folder)
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(InputError, match="no weights"):
+        PretrainingModel.from_pretrained(folder)
+    (folder / "config.json").unlink()
+    with pytest.raises(InputError, match="not a model folder"):
+        PretrainingModel.from_pretrained(folder)
