@@ -1,6 +1,5 @@
 """``kobert demo``: all stages on the bundled sample, on a CPU, in a few minutes."""
 
-from importlib.resources import as_file, files
 from pathlib import Path
 
 from kobert_kit.corpus.build import build_corpus
@@ -9,6 +8,8 @@ from kobert_kit.pretraining.config import DataConfig, ModelConfig, OptimizerConf
 from kobert_kit.pretraining.run import pretrain
 from kobert_vocab import train
 from kobert_vocab.new_folder import refuse_existing
+
+SAMPLE = Path(__file__).parent / "sample"
 
 VOCAB_SIZE = 8_000  # 5,000 of them are the alphabets of 104 languages and the special pieces
 
@@ -45,10 +46,9 @@ def run_demo(out: Path) -> None:
     """
     refuse_existing(out)
     out.mkdir(parents=True, exist_ok=True)
-    with as_file(files("kobert_kit").joinpath("sample")) as sample:
-        inputs = [f"ko={sample / 'ko'}", sample / "languages"]
-        train(inputs, out / "vocab", size=VOCAB_SIZE)
-        build_corpus(inputs, vocab=out / "vocab", out=out / "corpus", held_out=0.03)
+    inputs = [f"ko={SAMPLE / 'ko'}", SAMPLE / "languages"]
+    train(inputs, out / "vocab", size=VOCAB_SIZE)
+    build_corpus(inputs, vocab=out / "vocab", out=out / "corpus", held_out=0.03)
     run = out / "run"
     pretrain(_config(out, run), sentences=SENTENCES)
     _show_fills(run / "model")

@@ -1,0 +1,43 @@
+"""A small vocabulary and corpus of the bundled sample, made once for all tests of this folder."""
+
+import pytest
+
+from kobert_kit.corpus.build import build_corpus
+from kobert_kit.corpus.shards import Corpus
+from kobert_kit.demo import SAMPLE
+from kobert_vocab import Vocabulary, train
+
+LANGUAGES = ("en", "de", "ru", "th", "zh-Hans", "ar")
+
+
+@pytest.fixture(scope="session")
+def sample_inputs():
+    return [
+        f"ko={SAMPLE / 'ko' / 'news.txt'}",
+        f"ko={SAMPLE / 'ko' / 'reviews.txt'}",
+        *(str(SAMPLE / "languages" / f"{code}.txt") for code in LANGUAGES),
+    ]
+
+
+@pytest.fixture(scope="session")
+def vocab_folder(tmp_path_factory, sample_inputs):
+    # The built-in rules, so that the tests pass without the analyser.
+    out = tmp_path_factory.mktemp("vocab") / "v"
+    return train(sample_inputs, out, size=4_000, analyser="rules")
+
+
+@pytest.fixture(scope="session")
+def vocabulary(vocab_folder):
+    return Vocabulary.load(vocab_folder)
+
+
+@pytest.fixture(scope="session")
+def corpus_folder(tmp_path_factory, vocab_folder, sample_inputs):
+    out = tmp_path_factory.mktemp("corpus") / "c"
+    build_corpus(sample_inputs, vocab=vocab_folder, out=out, held_out=0.1)
+    return out
+
+
+@pytest.fixture(scope="session")
+def corpus(corpus_folder):
+    return Corpus.load(corpus_folder)

@@ -1,0 +1,212 @@
+import dataclasses
+import json
+import os
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForMaskedLM, AutoTokenizer
+
+from kobert_kit.fill_mask import MaskFiller
+from kobert_kit.pretraining.config import DataConfig, ModelConfig, OptimizerConfig, PretrainConfig
+from kobert_kit.pretraining.evaluation import entropy
+from kobert_kit.pretraining.run import pretrain
+from kobert_vocab.errors import InputError
+
+
+@pytest.fixture
+def config(vocab_folder, corpus_folder, tmp_path):
+    return PretrainConfig(
+        vocab=vocab_folder,
+        corpus=corpus_folder,
+        out=tmp_path / "run",
+        steps=12,
+        evaluate_every=6,
+        evaluate_sequences=3,
+        model=ModelConfig(
+            hidden_size=32,
+            layers=2,
+            heads=2,
+            intermediate_size=64,
+            max_positions=48,
+            hidden_dropout=0.1,
+            attention_dropout=0.1,
+        ),
+        data=DataConfig(length=40, sequences=4),
+        optimizer=OptimizerConfig(learning_rate=3e-3, warmup=0.2),
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(vocab_folder, corpus_folder, tmp_path_factory):
+    """A run long enough to have learnt something."""
+    config = PretrainConfig(
+        vocab=vocab_folder,
+        corpus=corpus_folder,
+        out=tmp_path_factory.mktemp("pretrain") / "run",
+        steps=150,
+        evaluate_every=100,
+        model=ModelConfig(
+            hidden_size=64, layers=2, heads=2, intermediate_size=128, max_positions=64
+        ),
+        data=DataConfig(length=40, sequences=16, floors={"ko": 0.8}),
+        optimizer=OptimizerConfig(learning_rate=5e-3, warmup=0.1),
+    )
+    return config, pretrain(config, sentences={"ko": "서울에서 만나요 ㅋㅋ"})
+
+
+def metrics_of(run):
+    return [json.loads(row) for row in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def weights_of(run):
+    return load_file(run / "model" / "model.safetensors")
+
+
+def same_bits(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_it_learns(finished):
+    config, evaluation = finished
+    rows = [row for row in metrics_of(config.out) if "masked_loss" in row]
+    first = np.mean([row["masked_loss"] for row in rows[:5]])
+    last = np.mean([row["masked_loss"] for row in rows[-5:]])
+    assert first == pytest.approx(np.log(4_000), abs=0.3)  # nothing known: all pieces alike
+    assert last < first - 1.5
+    assert evaluation.loss < first - 1
+    assert set(evaluation.languages) == {"ko", "en", "de", "ru", "th", "zh-Hans", "ar"}
+
+
+def test_the_model_folder_is_for_transformers(finished):
+    config, _ = finished
+    folder = config.out / "model"
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForMaskedLM.from_pretrained(folder)
+    assert len(tokenizer) == model.config.vocab_size
+    text = "오늘은 [MASK]에서 비가 내렸다."
+    inputs = tokenizer(text, return_tensors="pt")
+    at = (inputs["input_ids"][0] == tokenizer.mask_token_id).nonzero()[0, 0]
+    with torch.no_grad():
+        best = model(**inputs).logits[0, at].softmax(0).topk(5)
+    [fills] = MaskFiller(folder).fill(text)
+    assert [f.piece for f in fills] == tokenizer.convert_ids_to_tokens(best.indices.tolist())
+    assert [f.probability for f in fills] == pytest.approx(best.values.tolist(), abs=1e-5)
+
+
+def test_the_report_stands_alone(finished):
+    config, _ = finished
+    page = (config.out / "report.html").read_text(encoding="utf-8")
+    for part in ("<svg", "Filled masks", "Languages", "Korean", "서울", "ㅋㅋ"):
+        assert part in page
+    for outside in ("<script", 'src="http', " href=", "@import", str(config.out)):
+        assert outside not in page
+
+
+def test_no_path_gets_into_the_model(finished):
+    config, _ = finished
+    for path in (config.out / "model").iterdir():
+        assert str(config.out.parent).encode() not in path.read_bytes(), path.name
+
+
+def test_stop_and_resume_is_as_if_never_stopped(config, tmp_path):
+    pretrain(config)
+    parted = dataclasses.replace(config, out=tmp_path / "parted")
+    stop_at(parted, 6)
+    assert len(metrics_of(parted.out)) < len(metrics_of(config.out))
+    pretrain(parted, resume=True)
+    assert same_bits(weights_of(config.out), weights_of(parted.out))
+    assert timeless(config.out) == timeless(parted.out)
+
+
+def timeless(run):
+    """The rows of all steps without their speed, and the last evaluation."""
+    rows = metrics_of(run)
+    steps = [row for row in rows if "masked_loss" in row]
+    return [{**row, "tokens_per_second": None} for row in steps] + rows[-1:]
+
+
+def stop_at(config, step):
+    """Run ``config`` and send SIGTERM when ``step`` steps are logged."""
+
+    def watch():
+        path = config.out / "metrics.jsonl"
+        while not path.exists() or path.read_text().count("masked_loss") < step:
+            time.sleep(0.005)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    pretrain(dataclasses.replace(config))
+    thread.join()
+
+
+def test_a_stopped_run_leaves_a_model_and_a_checkpoint(config):
+    long = dataclasses.replace(config, steps=10_000, evaluate_every=10_000)
+    stop_at(long, 3)
+    steps = [row["step"] for row in metrics_of(long.out) if "masked_loss" in row]
+    assert 3 <= steps[-1] < 200
+    MaskFiller(long.out / "model")
+    assert [p.name for p in (long.out / "checkpoints").iterdir()] == [f"step-{steps[-1]:08d}"]
+
+
+def test_metrics_after_the_checkpoint_are_logged_once(config):
+    pretrain(config)
+    with (config.out / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 13, "masked_loss": 1.0}\n{"step": 14, "mas')  # the machine died here
+    pretrain(config, resume=True)
+    assert [row["step"] for row in metrics_of(config.out)] == [*range(1, 7), 6, *range(7, 13), 12]
+
+
+def test_only_two_checkpoints_are_kept(config):
+    pretrain(dataclasses.replace(config, evaluate_every=3))
+    names = sorted(p.name for p in (config.out / "checkpoints").iterdir())
+    assert names == ["step-00000009", "step-00000012"]
+
+
+def test_resuming_another_run_is_refused(config):
+    pretrain(config)
+    with pytest.raises(InputError, match="its seed is 0, this run's is 5"):
+        pretrain(dataclasses.replace(config, seed=5), resume=True)
+
+
+def test_an_existing_run_is_not_overwritten(config):
+    pretrain(config)
+    with pytest.raises(InputError, match="already there"):
+        pretrain(config)
+
+
+def test_nothing_to_resume(config):
+    with pytest.raises(InputError, match="no checkpoint"):
+        pretrain(config, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"steps": 0}, "steps is 0"),
+        ({"data": DataConfig(length=4_096)}, "data.length is 4096"),
+        ({"data": DataConfig(length=40, mask_rate=1.5)}, "mask_rate"),
+        ({"data": DataConfig(length=40, alpha=2)}, "alpha"),
+        ({"optimizer": OptimizerConfig(learning_rate=0)}, "learning_rate"),
+    ],
+)
+def test_a_config_that_cannot_be(config, change, message):
+    with pytest.raises(InputError, match=message):
+        dataclasses.replace(config, **change)
+
+
+def test_cuda_where_there_is_none(config):
+    if torch.cuda.is_available():
+        pytest.skip("there is a CUDA device")
+    with pytest.raises(InputError, match="no CUDA device"):
+        pretrain(dataclasses.replace(config, device="cuda"))
+
+
+def test_entropy():
+    assert entropy(np.array([1, 1, 1, 1])) == 0
+    assert entropy(np.arange(8)) == pytest.approx(np.log(8))

@@ -1,0 +1,56 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kobert_kit.pretraining.config import OptimizerConfig, flags_from_toml, to_toml
+from kobert_kit.pretraining.optimizer import learning_rate
+from kobert_vocab.errors import InputError
+
+
+def write(tmp_path, text):
+    path = tmp_path / "run.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_tables_become_flags(tmp_path):
+    path = write(
+        tmp_path,
+        'vocab = "v"\nsteps = 3\n[model]\nhidden_size = 64\n[data.floors]\nko = 0.3\nen = 0.1\n',
+    )
+    assert flags_from_toml(path) == [
+        "--vocab", "v", "--steps", "3", "--model.hidden-size", "64",
+        "--data.floors", "ko", "0.3", "en", "0.1",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("stepz = 3", "no setting 'stepz'; did you mean 'steps'"),
+        ("[model]\nlayer = 3", r"no setting 'layer' in \[model\]; did you mean 'layers'"),
+        ("[data]\nxyz = 3", "known: length"),
+        ("model = 3", "model is a table"),
+        ("steps = ", "not TOML"),
+    ],
+)
+def test_mistakes_are_named(tmp_path, text, message):
+    with pytest.raises(InputError, match=message):
+        flags_from_toml(write(tmp_path, text))
+
+
+def test_a_missing_file(tmp_path):
+    with pytest.raises(InputError, match="no such file"):
+        flags_from_toml(tmp_path / "none.toml")
+
+
+@given(st.integers(1, 2_000), st.floats(0, 0.9))
+def test_the_rate_rises_then_falls_to_nothing(steps, warmup):
+    config = OptimizerConfig(learning_rate=1.0, warmup=warmup)
+    rates = [learning_rate(step, steps, config) for step in range(steps)]
+    assert max(rates) == pytest.approx(1.0)
+    assert all(0 < rate <= 1 for rate in rates)
+    top = rates.index(max(rates))
+    assert rates[:top] == sorted(rates[:top])
+    assert rates[top:] == sorted(rates[top:], reverse=True)
+    assert learning_rate(steps, steps, config) == 0
