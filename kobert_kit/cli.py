@@ -1,6 +1,7 @@
 """``kobert``: one command per stage. What a command needs is imported when it runs."""
 
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -19,8 +20,6 @@ TRAINING_PACKAGES = ("jinja2", "matplotlib", "safetensors", "torch")
 app = tyro.extras.SubcommandApp()
 vocab_app = tyro.extras.SubcommandApp()
 corpus_app = tyro.extras.SubcommandApp()
-app.command(vocab_app, name="vocab")
-app.command(corpus_app, name="corpus")
 
 
 @app.command
@@ -33,6 +32,10 @@ def demo(*, out: Path = Path("demo")) -> None:
     from kobert_kit.demo import run_demo
 
     run_demo(out)
+
+
+app.command(vocab_app, name="vocab", help="Vocabularies: train, verify.")
+app.command(corpus_app, name="corpus", help="Corpora: build.")
 
 
 @vocab_app.command(name="train")
@@ -97,9 +100,8 @@ def corpus_build(inputs: Inputs, /, *, vocab: Path, out: Path, held_out: float =
 
 @app.command
 def pretrain(
-    settings: Annotated[PretrainConfig, arg(name="")],
-    /,
     *,
+    settings: Annotated[PretrainConfig, arg(name="")],
     config: Path | None = None,
     resume: bool = False,
 ) -> None:
@@ -145,10 +147,16 @@ def main() -> None:
             args=_with_config(arguments),
             config=(tyro.conf.FlagCreatePairsOff,),
         )
-    except (InputError, OSError) as error:
+    except InputError as error:
         if debug:
             raise
         sys.exit(_fail(str(error)))
+    except BrokenPipeError:  # the reader has gone, as in `kobert --help | head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:  # a full disk, a folder that may not be written
+        if debug:
+            raise
+        sys.exit(_fail(f"{error.strerror}: {error.filename}" if error.filename else str(error)))
     except ModuleNotFoundError as error:
         if debug or error.name not in TRAINING_PACKAGES:
             raise

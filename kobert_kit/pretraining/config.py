@@ -15,14 +15,21 @@ class ModelConfig:
     """Shape of the encoder; the vocabulary gives its size. Defaults: BERT-Base."""
 
     hidden_size: int = 768
+    """Width of a token's vector."""
     layers: int = 12
+    """Transformer layers."""
     heads: int = 12
+    """Attention heads per layer; hidden_size / heads is 16, 32, 64, 96 or 128."""
     intermediate_size: int = 3072
+    """Width of the feed-forward layer."""
     max_positions: int = 512
     """Longest sequence the model can ever take, in tokens."""
     activation: Literal["gelu", "gelu_tanh"] = "gelu"
+    """gelu is the erf form, as in transformers; gelu_tanh that of Google's code."""
     hidden_dropout: float = 0.1
+    """Share of hidden values dropped in training."""
     attention_dropout: float = 0.1
+    """Share of attention weights dropped in training."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,14 +53,17 @@ class OptimizerConfig:
     """AdamW with a linear schedule."""
 
     learning_rate: float = 1e-4
-    """At the end of the warm-up."""
+    """Its peak, at the end of the warm-up."""
     warmup: float = 0.01
     """Share of the steps in which the rate rises from zero."""
     weight_decay: float = 0.01
-    """Not on biases and norms."""
+    """Decoupled; biases and norms do not decay."""
     beta1: float = 0.9
+    """Memory of the gradient's mean."""
     beta2: float = 0.999
+    """Memory of its square."""
     eps: float = 1e-6
+    """Added to the root of the square, as in BERT's code."""
     clip: float = 1.0
     """Largest norm of the gradient."""
 
@@ -71,6 +81,7 @@ class PretrainConfig:
     steps: int
     """Batches to train on."""
     seed: int = 0
+    """Names the weights at the start, the order of the text, masks and dropout."""
     evaluate_every: int = 1000
     """Steps between evaluations on the held-out documents."""
     evaluate_sequences: int = 32

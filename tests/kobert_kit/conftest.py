@@ -1,11 +1,15 @@
 """A small vocabulary and corpus of the bundled sample, made once for all tests of this folder."""
 
 import pytest
+import torch
 
 from kobert_kit.corpus.build import build_corpus
 from kobert_kit.corpus.shards import Corpus
 from kobert_kit.demo import SAMPLE
 from kobert_vocab import Vocabulary, train
+
+# The models here are so small that a second thread costs more than it brings.
+torch.set_num_threads(1)
 
 LANGUAGES = ("en", "de", "ru", "th", "zh-Hans", "ar")
 

@@ -1,0 +1,253 @@
+import gzip
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from kobert_kit.cli import main
+from kobert_kit.encoder import EncoderConfig, PretrainingModel
+from kobert_kit.pretraining.config import flags_from_toml
+
+
+@pytest.fixture
+def kobert(monkeypatch, capsys):
+    """Run a command line; gives exit code, stdout, stderr."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["kobert", *map(str, arguments)])
+        code = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = stop.code or 0
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def refuses(kobert, tmp_path):
+    """Run a command line that must fail in one line, with code 2, leaving no new file behind."""
+
+    def run(*arguments):
+        before = sorted(tmp_path.rglob("*"))
+        code, out, err = kobert(*arguments)
+        assert code == 2, err
+        assert out == ""
+        lines = err.strip().splitlines()
+        assert lines[-1].startswith("kobert: ")
+        assert "Traceback" not in err
+        assert sorted(tmp_path.rglob("*")) == before
+        return lines[-1]
+
+    return run
+
+
+def text_file(tmp_path, name, content):
+    path = tmp_path / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+BAD_INPUT = {
+    "missing": (None, None, "no such file or folder"),
+    "empty": ("ko.txt", "", "no text in this file"),
+    "blank": ("ko.txt", " \n\n \n", "no text in this file"),
+    "cp949": ("ko.txt", "첫 줄\n".encode() + "둘째 줄".encode("cp949"), "ko.txt:2: not UTF-8; it looks like CP949"),
+    "gzip": ("ko.txt.gz", gzip.compress("가나다 " .encode() * 50_000)[:-400], "broken archive"),
+    "not gzip": ("ko.txt.gz", "가나다", "broken archive"),
+    "not zstd": ("ko.txt.zst", "가나다", "broken archive"),
+    "no text field": ("ko.jsonl", '{"text": "가"}\n{"body": "나"}\n', 'ko.jsonl:2: no field "text"'),
+    "text is no string": ("ko.jsonl", '{"text": 3}\n', 'ko.jsonl:1: no field "text"'),
+    "not json": ("ko.jsonl", "가나다\n", "ko.jsonl:1: not JSON"),
+    "deep json": ("ko.jsonl", "[" * 200_000, "ko.jsonl:1: not JSON"),
+    "json list": ("ko.jsonl", "[1]\n", "found list"),
+    "half a character": ("ko.jsonl", '{"text": "\\ud800"}\n', "half a surrogate pair"),
+    "binary": ("ko.txt", b"\x7fELF\0\0", "NUL bytes"),
+    "another kind": ("ko.pdf", "가", "not a kind of file"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD_INPUT)
+@pytest.mark.parametrize("command", ["vocab train", "corpus build"])
+def test_bad_input(refuses, tmp_path, vocab_folder, case, command):
+    name, content, message = BAD_INPUT[case]
+    path = text_file(tmp_path, name, content) if name else tmp_path / "none.txt"
+    flags = ["--vocab", vocab_folder] if command == "corpus build" else []
+    line = refuses(*command.split(), path, *flags, "--out", tmp_path / "out")
+    assert message in line
+    assert str(path) in line
+
+
+def test_a_folder_without_text(refuses, tmp_path):
+    (tmp_path / "photos").mkdir()
+    line = refuses("vocab", "train", tmp_path / "photos", "--out", tmp_path / "out")
+    assert "no text in this folder" in line
+
+
+def test_an_unknown_language_tag(refuses, tmp_path):
+    path = text_file(tmp_path, "a.txt", "가나다")
+    line = refuses("vocab", "train", f"korean={path}", "--out", tmp_path / "out")
+    assert "'korean' is not a language code" in line
+
+
+def test_no_input(refuses, tmp_path):
+    assert "no input given" in refuses("vocab", "train", "--out", tmp_path / "out")
+
+
+def test_a_vocabulary_larger_than_the_text_can_fill(refuses, tmp_path):
+    path = text_file(tmp_path, "ko.txt", "나는 학교에 간다.\n" * 50)
+    line = refuses("vocab", "train", path, "--size", 32_000, "--out", tmp_path / "out")
+    assert "choose a size up to" in line
+
+
+def test_a_vocabulary_too_small_for_its_alphabet(refuses, tmp_path):
+    path = text_file(tmp_path, "ko.txt", "나는 학교에 간다.\n" * 50)
+    line = refuses("vocab", "train", path, "--size", 300, "--out", tmp_path / "out")
+    assert "at least" in line
+
+
+def test_folders_of_another_kind(refuses, tmp_path, vocab_folder, corpus_folder):
+    path = text_file(tmp_path, "ko.txt", "가나다")
+    other = tmp_path / "other"
+    other.mkdir()
+    line = refuses("corpus", "build", path, "--vocab", other, "--out", tmp_path / "out")
+    assert "not a vocabulary" in line
+    run = ("--steps", 1, "--out", tmp_path / "out")
+    assert "not a corpus" in refuses("pretrain", "--vocab", vocab_folder, "--corpus", other, *run)
+    assert "not a vocabulary" in refuses(
+        "pretrain", "--vocab", other, "--corpus", corpus_folder, *run
+    )
+    assert "not a model folder" in refuses("fill-mask", other, "가 [MASK] 나")
+
+
+def test_a_model_of_another_architecture(refuses, tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "roberta"}')
+    assert "model_type is 'roberta'" in refuses("fill-mask", tmp_path, "가 [MASK] 나")
+
+
+def test_a_setting_that_does_not_exist(refuses, tmp_path):
+    path = text_file(tmp_path, "run.toml", "[optimizer]\nlearning_rat = 1e-3\n")
+    line = refuses("pretrain", "--config", path)
+    assert line == (
+        f"kobert: {path}: no setting 'learning_rat' in [optimizer]; did you mean 'learning_rate'?"
+    )
+
+
+def test_a_setting_out_of_range(refuses, tmp_path):
+    path = text_file(tmp_path, "run.toml", 'vocab="v"\ncorpus="c"\nout="o"\nsteps=0\n')
+    assert refuses("pretrain", "--config", path) == "kobert: steps is 0; it must be at least 1"
+
+
+def test_an_unknown_flag_is_one_of_tyros_boxes(kobert, tmp_path):
+    code, _, err = kobert("vocab", "train", "x", "--out", tmp_path / "o", "--sise", "3")
+    assert code == 2
+    assert "--size" in err  # suggested
+
+
+def test_debug_shows_the_traceback(monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "argv", ["kobert", "--debug", "fill-mask", str(tmp_path), "[MASK]"])
+    with pytest.raises(Exception, match="not a model folder"):
+        main()
+
+
+def test_a_disk_that_cannot_be_written(kobert, monkeypatch, tmp_path):
+    path = text_file(tmp_path, "ko.txt", "가나다")
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(sys.modules["kobert_vocab.train"], "count_words", full)
+    code, _, err = kobert("vocab", "train", path, "--out", tmp_path / "out")
+    assert code == 2
+    assert err.strip() == f"kobert: No space left on device: {path}"
+
+
+def test_flags_win_over_the_file_and_the_resolved_config_reads_back(
+    kobert, tmp_path, vocab_folder, corpus_folder
+):
+    out = tmp_path / "run"
+    path = text_file(
+        tmp_path,
+        "run.toml",
+        f'vocab = "{vocab_folder}"\ncorpus = "{corpus_folder}"\nsteps = 500\nevaluate_sequences = 1\n'
+        "[model]\nhidden_size = 32\nlayers = 1\nheads = 2\nintermediate_size = 32\n"
+        "max_positions = 32\n[data]\nlength = 32\nsequences = 2\n[data.floors]\nko = 0.5\n",
+    )
+    code, stdout, err = kobert("pretrain", "--config", path, "--steps", 2, "--out", out)
+    assert code == 0, err
+    assert f"model: {out / 'model'}" in stdout
+    assert len((out / "metrics.jsonl").read_text().splitlines()) == 3
+    resolved = (out / "config.toml").read_text()
+    assert "steps = 2\n" in resolved
+    assert "hidden_size = 32\n" in resolved
+    code, _, err = kobert("pretrain", "--config", out / "config.toml", "--out", tmp_path / "again")
+    assert code == 0, err
+    again = (tmp_path / "again" / "config.toml").read_text()
+    assert again == resolved.replace(f'"{out}"', f'"{tmp_path / "again"}"')
+    assert flags_from_toml(out / "config.toml")[-2:] == ["--optimizer.clip", "1.0"]
+
+
+def test_fill_mask_prints_pieces_with_shares(kobert, tmp_path, vocab_folder, vocabulary):
+    model = PretrainingModel(
+        EncoderConfig(
+            vocab_size=len(vocabulary), hidden_size=32, layers=1, heads=2, max_positions=16
+        )
+    )
+    model.initialise(torch.Generator().manual_seed(0))
+    model.save_pretrained(tmp_path)
+    line = kobert("fill-mask", tmp_path, "가 [MASK]")[2]
+    assert "no tokenizer.json" in line
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (tmp_path / name).write_bytes((vocab_folder / name).read_bytes())
+    code, out, _ = kobert("fill-mask", tmp_path, "[MASK] 가 [MASK]", "--top", 3)
+    assert code == 0
+    assert out.count("[MASK]") == 2
+    assert out.count("%") == 6
+    assert "no [MASK]" in kobert("fill-mask", tmp_path, "가나다")[2]
+    assert (
+        "takes 16"
+        in kobert("fill-mask", tmp_path, "가 나 다 라 마 바 사 아 자 차 카 타 파 [MASK]")[2]
+    )
+
+
+def test_verify(kobert, vocab_folder, tmp_path):
+    path = text_file(tmp_path, "ko.txt", "봣다 ㅋㅋ\n한국어 🇰🇷\n")
+    code, out, err = kobert("vocab", "verify", vocab_folder, path)
+    assert code == 0, err
+    assert "no difference" in out
+
+
+def run_alone(*arguments):
+    started = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-m", "kobert_kit", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done, time.perf_counter() - started
+
+
+def test_help_needs_no_torch_and_is_quick():
+    code = "import sys; sys.argv=['kobert','--help']\ntry:\n from kobert_kit.cli import main; main()\nexcept SystemExit: pass\nprint('torch' in sys.modules, 'kiwipiepy' in sys.modules)"  # noqa: E501
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[-1] == "False False"
+    # 0.3 s on an idle machine; the bar is 0.5 s, and a busy one may be slow in all three.
+    assert min(run_alone("--help")[1] for _ in range(3)) < 1.0
+
+
+def test_every_command_has_help():
+    done, _ = run_alone("--help")
+    assert done.returncode == 0
+    for command in ("demo", "vocab", "corpus", "pretrain", "fill-mask"):
+        assert command in done.stdout
+
+
+def test_a_real_process_fails_in_one_line(tmp_path):
+    done, _ = run_alone("fill-mask", str(tmp_path / "none"), "[MASK]")
+    assert done.returncode == 2
+    assert done.stderr.strip().count("\n") == 0
