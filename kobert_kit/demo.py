@@ -46,7 +46,7 @@ def run_demo(out: Path) -> None:
     """
     refuse_existing(out)
     out.mkdir(parents=True, exist_ok=True)
-    inputs = [f"ko={SAMPLE / 'ko'}", SAMPLE / "languages"]
+    inputs: list[str | Path] = [f"ko={SAMPLE / 'ko'}", SAMPLE / "languages"]
     train(inputs, out / "vocab", size=VOCAB_SIZE)
     build_corpus(inputs, vocab=out / "vocab", out=out / "corpus", held_out=0.03)
     run = out / "run"

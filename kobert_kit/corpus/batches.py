@@ -13,7 +13,7 @@ from kobert_kit.corpus.masking import capacity, choose, corrupted
 from kobert_kit.corpus.order import permuted
 from kobert_kit.corpus.pairs import Pair, Stretches
 from kobert_kit.corpus.plan import LanguagePlan, language_plan
-from kobert_kit.corpus.shards import Corpus, Shard
+from kobert_kit.corpus.shards import Bools, Corpus, Ints, Shard
 from kobert_vocab.errors import InputError
 from kobert_vocab.vocabulary import Vocabulary
 
@@ -47,10 +47,10 @@ class Batch:
 
 @dataclass(frozen=True)
 class _Sequence:
-    tokens: npt.NDArray[np.int32]
-    segments: npt.NDArray[np.int32]
-    chosen: npt.NDArray[np.int64]
-    labels: npt.NDArray[np.int64]
+    tokens: Ints
+    segments: Ints
+    chosen: Ints
+    labels: Ints
     is_next: int
     language: int
 
@@ -144,9 +144,7 @@ class Batches:
             language=which,
         )
 
-    def _joined(
-        self, pair: Pair
-    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.bool_]]:
+    def _joined(self, pair: Pair) -> tuple[Ints, Ints, Bools]:
         """``[CLS] A [SEP] B [SEP]`` with its segments and which tokens are special."""
         cls, sep = self._vocabulary.cls, self._vocabulary.sep
         tokens = np.concatenate([[cls], pair.a, [sep], pair.b, [sep]]).astype(np.int32)

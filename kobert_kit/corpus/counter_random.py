@@ -35,7 +35,7 @@ def _mix(x: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
 
 def uniform(*names: Names) -> npt.NDArray[np.float64]:
     """Uniform in [0, 1), with the 53 bits that a float64 holds."""
-    return (bits(*names) >> np.uint64(11)) * 2.0**-53
+    return (bits(*names) >> np.uint64(11)).astype(np.float64) * np.float64(2.0**-53)
 
 
 def below(bound: int, *names: Names) -> npt.NDArray[np.int64]:

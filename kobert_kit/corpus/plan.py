@@ -77,7 +77,8 @@ def _with_floors(
         raise InputError(f"the floors {dict(floors)} leave nothing for the other languages")
     if lifted.all():
         return least / least.sum()
-    return np.where(lifted, least, shares * room / shares[~lifted].sum())
+    result: npt.NDArray[np.float64] = np.where(lifted, least, shares * room / shares[~lifted].sum())
+    return result
 
 
 def _whole(shares: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:

@@ -52,7 +52,7 @@ class Embeddings(nn.Module):
         p = self.config.hidden_dropout
         if not self.training or p == 0:
             return x
-        return x * (keep_rows(seed, *x.shape, p) * keep_scale(p))
+        return x * (keep_rows(seed, x.shape[0], x.shape[1], p) * keep_scale(p))
 
 
 class Layer(nn.Module):
@@ -140,7 +140,7 @@ class Encoder(nn.Module):
             ValueError: training mode without a seed.
         """
         seeds = self._seeds(seed, tokens.device)
-        x = self.embeddings(tokens, positions, segments, seeds[0:1])
+        x: Tensor = self.embeddings(tokens, positions, segments, seeds[0:1])
         for number, layer in enumerate(self.layers):
             first = 1 + SEEDS_PER_LAYER * number
             x = layer(x, cu_seqlens, max_seqlen, seeds[first : first + SEEDS_PER_LAYER])
@@ -237,11 +237,13 @@ class PretrainingModel(nn.Module):
 
     def masked_logits(self, x: Tensor, masked: Tensor) -> Tensor:
         """[M, V] for the positions ``masked`` [M] of vectors [T, h]; no others are computed."""
-        return self.masked_language(x[masked], self.encoder.embeddings.words.weight)
+        logits: Tensor = self.masked_language(x[masked], self.encoder.embeddings.words.weight)
+        return logits
 
     def next_sentence_logits(self, x: Tensor, cu_seqlens: Tensor) -> Tensor:
         """[S, 2]; class 0 is "B follows A", class 1 is "B is random"."""
-        return self.next_sentence(self.encoder.pooled(x, cu_seqlens))
+        logits: Tensor = self.next_sentence(self.encoder.pooled(x, cu_seqlens))
+        return logits
 
 
 def _load(module: nn.Module, weights: Weights, folder: Path, may_lack: tuple[str, ...]) -> None:

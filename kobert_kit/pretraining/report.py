@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -142,13 +143,13 @@ def _text(token: int, vocabulary: Vocabulary) -> str:
     return piece.removeprefix("▁") or "▁"
 
 
-def _loss_curve(steps: list[dict[str, object]]) -> str:
+def _loss_curve(steps: list[dict[str, Any]]) -> str:
     """Training and held-out loss over the steps, as SVG with real text."""
     training = [row for row in steps if "masked_loss" in row]
     stride = max(1, len(training) // BINS)
     bins = [training[i : i + stride] for i in range(0, len(training), stride)]
     x = [bin_[-1]["step"] for bin_ in bins]
-    y = [sum(float(row["masked_loss"]) for row in bin_) / len(bin_) for bin_ in bins]
+    y = [sum(row["masked_loss"] for row in bin_) / len(bin_) for bin_ in bins]
     held = [(row["step"], row["evaluation"]["loss"]) for row in steps if "evaluation" in row]
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "kobert", "font.size": 10}):
         from matplotlib.figure import Figure

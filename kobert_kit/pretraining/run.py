@@ -163,7 +163,7 @@ def _train_step(run: _Run) -> dict[str, float]:
     run.model.train()
     output = run_batch(run.model, tensors, seed)
     run.optimizer.zero_grad(set_to_none=True)
-    output.loss.backward()
+    torch.autograd.backward(output.loss)
     norm = torch.nn.utils.clip_grad_norm_(run.model.parameters(), config.optimizer.clip)
     run.optimizer.step()
     used = tensors.labels >= 0

@@ -56,11 +56,11 @@ BAD_INPUT = {
     "missing": (None, None, "no such file or folder"),
     "empty": ("ko.txt", "", "no text in this file"),
     "blank": ("ko.txt", " \n\n \n", "no text in this file"),
-    "cp949": ("ko.txt", "첫 줄\n".encode() + "둘째 줄".encode("cp949"), "ko.txt:2: not UTF-8; it looks like CP949"),
+    "cp949": ("ko.txt", b"one\n" + "둘".encode("cp949"), "2: not UTF-8; it looks like CP949"),
     "gzip": ("ko.txt.gz", gzip.compress("가나다 " .encode() * 50_000)[:-400], "broken archive"),
     "not gzip": ("ko.txt.gz", "가나다", "broken archive"),
     "not zstd": ("ko.txt.zst", "가나다", "broken archive"),
-    "no text field": ("ko.jsonl", '{"text": "가"}\n{"body": "나"}\n', 'ko.jsonl:2: no field "text"'),
+    "no text field": ("ko.jsonl", '{"text": "a"}\n{"body": "b"}\n', 'ko.jsonl:2: no field "text"'),
     "text is no string": ("ko.jsonl", '{"text": 3}\n', 'ko.jsonl:1: no field "text"'),
     "not json": ("ko.jsonl", "가나다\n", "ko.jsonl:1: not JSON"),
     "deep json": ("ko.jsonl", "[" * 200_000, "ko.jsonl:1: not JSON"),
@@ -173,7 +173,8 @@ def test_flags_win_over_the_file_and_the_resolved_config_reads_back(
     path = text_file(
         tmp_path,
         "run.toml",
-        f'vocab = "{vocab_folder}"\ncorpus = "{corpus_folder}"\nsteps = 500\nevaluate_sequences = 1\n'
+        f'vocab = "{vocab_folder}"\ncorpus = "{corpus_folder}"\nsteps = 500\n'
+        "evaluate_sequences = 1\n"
         "[model]\nhidden_size = 32\nlayers = 1\nheads = 2\nintermediate_size = 32\n"
         "max_positions = 32\n[data]\nlength = 32\nsequences = 2\n[data.floors]\nko = 0.5\n",
     )

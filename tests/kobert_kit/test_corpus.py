@@ -1,3 +1,4 @@
+import itertools
 import json
 import shutil
 
@@ -15,10 +16,7 @@ def documents_of(shard, vocabulary):
     """Each document as the text of its sentences."""
     for first, last in zip(shard.documents[:-1], shard.documents[1:], strict=True):
         starts = shard.sentences[first : last + 1]
-        yield [
-            vocabulary.decode(shard.tokens[a:b].tolist())
-            for a, b in zip(starts[:-1], starts[1:], strict=True)
-        ]
+        yield [vocabulary.decode(shard.tokens[a:b].tolist()) for a, b in itertools.pairwise(starts)]
 
 
 def test_every_document_and_sentence_is_there_in_order(corpus, vocabulary):

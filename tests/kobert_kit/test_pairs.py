@@ -19,7 +19,7 @@ def corpus_of(folder, documents, held_out=0.0):
 
 
 def numbered(documents, sentences, seed=0):
-    """Documents in which id = 1000 * (document + 1) + running number, so a token names its place."""
+    """Documents of ids 1000 * (document + 1) + running number: a token names its place."""
     rng = np.random.default_rng(seed)
     result = []
     for document in range(documents):
@@ -133,8 +133,8 @@ def test_any_corpus_gives_pairs_that_fit(tmp_path_factory, documents, length):
     stretches = Stretches(corpus.shards["ko"], held_out=False, length=length)
     for index in range(len(stretches)):
         pair = stretches.pair(index, 0, index)
-        assert 1 <= len(pair.a)
-        assert 1 <= len(pair.b)
+        assert len(pair.a) >= 1
+        assert len(pair.b) >= 1
         assert len(pair.a) + len(pair.b) <= length
 
 

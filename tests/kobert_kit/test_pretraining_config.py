@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kobert_kit.pretraining.config import OptimizerConfig, flags_from_toml, to_toml
+from kobert_kit.pretraining.config import OptimizerConfig, flags_from_toml
 from kobert_kit.pretraining.optimizer import learning_rate
 from kobert_vocab.errors import InputError
 
