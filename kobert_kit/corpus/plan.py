@@ -73,10 +73,8 @@ def _with_floors(
         least[languages.index(code)] = floor
     lifted = (least > shares) & (least > 0)
     room = 1 - least[lifted].sum()
-    if room < 0 or (room == 0 and not lifted.all()):
+    if room <= 0:
         raise InputError(f"the floors {dict(floors)} leave nothing for the other languages")
-    if lifted.all():
-        return least / least.sum()
     result: npt.NDArray[np.float64] = np.where(lifted, least, shares * room / shares[~lifted].sum())
     return result
 
