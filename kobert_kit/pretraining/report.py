@@ -27,6 +27,7 @@ class Row:
     name: str
     masked: int
     loss: float
+    unigram_loss: float
     entropy: float
     accuracy: float
 
@@ -110,7 +111,7 @@ def _name(code: str) -> str:
 
 def _rows(evaluation: Evaluation) -> list[Row]:
     rows = [
-        Row(code, _name(code), s.masked, s.loss, s.unigram_entropy, s.accuracy)
+        Row(code, _name(code), s.masked, s.loss, s.unigram_loss, s.entropy, s.accuracy)
         for code, s in evaluation.languages.items()
     ]
     return sorted(rows, key=lambda row: (row.code != "ko", -row.accuracy))

@@ -15,7 +15,7 @@ from typing import IO
 import torch
 from tqdm import tqdm
 
-from kobert_kit.corpus.batches import Batch, Batches
+from kobert_kit.corpus.batches import Batches
 from kobert_kit.corpus.counter_random import DROPOUT, below
 from kobert_kit.corpus.shards import Corpus
 from kobert_kit.encoder import EncoderConfig, PretrainingModel
@@ -80,7 +80,7 @@ def pretrain(
     with (config.out / METRICS).open("a", encoding="utf-8") as metrics, _stop_signal() as stop:
         evaluation = _loop(run, metrics, stop)
     _write_model(run)
-    filled = examples(run.model, _held_out(run), run.batches.plan.languages, run.device)
+    filled = examples(run.model, run.batches, run.device)
     write_report(config.out, run.vocabulary, evaluation, filled, sentences or {})
     return evaluation
 
@@ -181,11 +181,7 @@ def _train_step(run: _Run) -> dict[str, float]:
 
 
 def _evaluate(run: _Run) -> Evaluation:
-    return evaluate(run.model, _held_out(run), run.batches.plan.languages, run.device)
-
-
-def _held_out(run: _Run) -> Iterator[Batch]:
-    return run.batches.held_out(run.config.evaluate_sequences)
+    return evaluate(run.model, run.batches, run.config.evaluate_sequences, run.device)
 
 
 def _write_row(metrics: IO[str], row: dict[str, object] | dict[str, float]) -> None:

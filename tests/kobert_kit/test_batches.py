@@ -106,6 +106,14 @@ def _within(sentence, text):
     return len(sentence) <= len(text) and (windows == sentence).all(1).any()
 
 
+def test_training_counts_leave_held_out_documents_out(batches, corpus):
+    shard = corpus.shards["ru"]
+    expected = Counter(t for s in _sentences(shard, ~shard.held_out()) for t in s)
+    counts = batches.training_counts("ru")
+    assert counts.sum() == sum(expected.values())
+    assert all(counts[token] == count for token, count in expected.items())
+
+
 def test_held_out_batches_are_always_the_same(batches, corpus):
     first, second = list(batches.held_out(4)), list(batches.held_out(4))
     assert len(first) == len(second) > 0

@@ -13,7 +13,7 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from kobert_kit.fill_mask import MaskFiller
 from kobert_kit.pretraining.config import DataConfig, ModelConfig, OptimizerConfig, PretrainConfig
-from kobert_kit.pretraining.evaluation import entropy
+from kobert_kit.pretraining.evaluation import entropy, unigram_loss
 from kobert_kit.pretraining.run import pretrain
 from kobert_vocab.errors import InputError
 
@@ -205,6 +205,15 @@ def test_cuda_where_there_is_none(config):
         pytest.skip("there is a CUDA device")
     with pytest.raises(InputError, match="no CUDA device"):
         pretrain(dataclasses.replace(config, device="cuda"))
+
+
+def test_unigram_loss():
+    counts = np.array([6, 3, 1, 0])
+    labels = np.repeat([0, 1, 2], [6, 3, 1])
+    # Smoothing moves it a little above the entropy of the counts themselves.
+    assert unigram_loss(labels, counts) == pytest.approx(entropy(labels), rel=0.03)
+    assert unigram_loss(labels, counts) > entropy(labels)
+    assert unigram_loss(np.array([3]), counts) == pytest.approx(-np.log(0.1 / 10.4))
 
 
 def test_entropy():
