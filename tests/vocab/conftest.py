@@ -9,13 +9,25 @@ import pytest
 
 from kobert_vocab import Vocabulary, train
 
-NOUNS = """학교 서울 사람 도시 바다 친구 음식 영화 시간 마음 나라 회사 선생님 컴퓨터 도서관 자동차
-부산 대전 여행 공원 음악 그림 역사 과학 문화 경제 정부 국민 기술 연구 결과 문제 방법 생각 이야기
-어머니 아버지 할머니 고양이 강아지 비행기 지하철 냉장고 운동장 박물관 대통령 전화기 텔레비전""".split()
-PARTICLES = "은 이 을 에서 에서는 에게 까지 부터 도 만 의 처럼".split()
-STEMS = "먹 읽 찾 받 앉 믿 웃 걷 잡 씻".split()
-ENDINGS = "고 지만 습니다 었습니다 는데 어요 었다 으면 는다".split()
-CHAT = "ㅋㅋㅋㅋ ㅠㅠ ㅇㅇ 헐ㅋㅋ 넵! 2024년 12,500원 3kg OECD는 (대박) 👍".split()
+NOUNS = """
+학교 서울 사람 도시 바다 친구 음식 영화 시간 마음 나라 회사 선생님
+컴퓨터 도서관 자동차 부산 대전 여행 공원 음악 그림 역사 과학 문화 경제
+정부 국민 기술 연구 결과 문제 방법 생각 이야기 어머니 아버지 할머니
+고양이 강아지 비행기 지하철 냉장고 운동장 박물관 대통령 전화기 텔레비전
+"""
+PARTICLES = """
+은 이 을 에서 에서는 에게 까지 부터 도 만 의 처럼
+"""
+STEMS = """
+먹 읽 찾 받 앉 믿 웃 걷 잡 씻
+"""
+ENDINGS = """
+고 지만 습니다 었습니다 는데 어요 었다 으면 는다
+"""
+CHAT = """
+ㅋㅋㅋㅋ ㅠㅠ ㅇㅇ 헐ㅋㅋ 넵! 2024년 12,500원 3kg OECD는
+(대박) 👍
+"""
 OTHERS = {
     "en": "The quick brown fox jumps over the lazy dog. Words of a language repeat themselves.",
     "ja": "私は毎日学校へ行きます。東京は大きい町です。カタカナとひらがなを書く、読む、話す。",
@@ -29,10 +41,16 @@ SIZE = 3100  # of these 2,401 are Korean syllables and jamo, 361 special
 
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of text: Korean sentences of every noun, particle, stem and ending, and six others."""
+    """A folder of text: Korean of every noun, particle, stem and ending, and six languages."""
     folder = tmp_path_factory.mktemp("corpus")
     draw = random.Random(1)
-    words = [a + b for a, b in (*product(NOUNS, PARTICLES), *product(STEMS, ENDINGS))] + CHAT
+    words = [
+        a + b
+        for a, b in (
+            *product(NOUNS.split(), PARTICLES.split()),
+            *product(STEMS.split(), ENDINGS.split()),
+        )
+    ] + CHAT.split()
     lines = (" ".join(draw.choices(words, k=6)) for _ in range(1200))
     (folder / "ko.txt").write_text("\n".join(lines), encoding="utf-8")
     for language, text in OTHERS.items():

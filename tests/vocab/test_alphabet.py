@@ -34,6 +34,15 @@ def test_rare_letters_of_a_small_alphabet_stay_and_strays_go() -> None:
     assert "☃" not in chars
 
 
+def test_a_large_alphabet_is_kept_to_9995_of_10000_characters() -> None:
+    ideographs = [chr(0x4E00 + i) for i in range(4000)]
+    words = Counter({char: max(1, 10**6 // (i + 1) ** 2) for i, char in enumerate(ideographs)})
+    kept = alphabet({"zh-Hans": words}) - ASCII
+    assert kept == set(ideographs[: len(kept)])
+    assert sum(words[char] for char in kept) >= 0.9995 * words.total()
+    assert sum(words[char] for char in list(ideographs)[: len(kept) - 1]) < 0.9995 * words.total()
+
+
 def test_what_sentencepiece_reserves_is_left_out() -> None:
     words = Counter({" a\u2581\u2585\u241f\0": 100})
     assert not alphabet({"en": words}) & set(" \u2581\u2585\u241f\0")

@@ -26,6 +26,13 @@ MIXED = st.text(
     | st.characters(codec="utf-8")
 )
 
+# Marks assigned after Unicode 9, the last that the NFC of tokenizers 0.23 knows: it does not put
+# an accent after them in order.
+LATER_MARKS = [
+    *(0x7FD, 0x899, 0x89A, 0x89B, *range(0x8CF, 0x8D4), 0xC3C, 0xD3B, 0xD3C, 0xEBA, 0x1715),
+    *(0x1ABF, 0x1AC0, 0x1AC3, 0x1AC4, 0x1ACA, *range(0x1DF6, 0x1DFB), 0xA82C),
+]
+
 
 @pytest.fixture(scope="module")
 def fast(trained: Path) -> Tokenizer:
@@ -65,7 +72,8 @@ def test_byte_noise(vocabulary, fast, data) -> None:
 def test_every_character_of_the_basic_plane(vocabulary, fast) -> None:
     chars = [chr(c) for c in range(0x10000) if not 0xD800 <= c < 0xE000]
     for pattern in ("{}", "가{}나", "a{}\u0301", "{}\u200d{}", "ª{}"):
-        texts = [pattern.replace("{}", char) for char in chars]
+        known = set(map(chr, LATER_MARKS)) if pattern.endswith("\u0301") else set()
+        texts = [pattern.replace("{}", char) for char in chars if char not in known]
         ids = [e.ids for e in fast.encode_batch_fast(texts, add_special_tokens=False)]
         wrong = [
             ascii(text)
@@ -75,11 +83,12 @@ def test_every_character_of_the_basic_plane(vocabulary, fast) -> None:
         assert wrong == [], pattern
 
 
-class TestInTransformers:
-    @pytest.fixture(scope="class")
-    def tokenizer(self, trained: Path):
-        return pytest.importorskip("transformers").AutoTokenizer.from_pretrained(trained)
+@pytest.fixture(scope="module")
+def tokenizer(trained: Path):
+    return pytest.importorskip("transformers").AutoTokenizer.from_pretrained(trained)
 
+
+class TestInTransformers:
     def test_loads_with_all_special_tokens(self, tokenizer, vocabulary: Vocabulary) -> None:
         assert tokenizer.is_fast
         named = [tokenizer.pad_token, tokenizer.unk_token, tokenizer.cls_token]

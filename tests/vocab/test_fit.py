@@ -35,6 +35,13 @@ def test_seeds_do_not_cross_cuts(tmp_path: Path) -> None:
     assert "▁학교에서" in free
 
 
+def test_unwanted_pieces_are_no_seeds(tmp_path: Path) -> None:
+    words = {" 01012345678": 100, " ------": 100, " 2024": 100}
+    seeds = mine_seeds(words, {}, frozenset("0123456789-"), tmp_path, size=40)
+    assert "▁2024" in seeds
+    assert [seed for seed in seeds if not is_wanted(seed)] == []
+
+
 def test_an_abort_in_sentencepiece_is_reported_with_its_log(tmp_path: Path) -> None:
     (tmp_path / "bad.tsv").write_text("three\tcolumns\there\n")
     with pytest.raises(RuntimeError, match="SentencePiece ended with"):

@@ -53,7 +53,7 @@ def test_particles_fit_the_syllable_before_them() -> None:
 def test_cuts_count_from_the_word_as_it_stands() -> None:
     words = Counter({' "학교에서는,': 3, " 학교에서는": 1, " abc": 5, " ㅋㅋㅋ": 2})
     cuts = cut_words(words, find_analyser("rules", "all"))
-    assert cuts == {' "학교에서는,': [4, 6], " 학교에서는": [3, 5]}
+    assert cuts == {' "학교에서는,': [4, 6], " 학교에서는": [3, 5]}  # no others have Hangul
 
 
 def test_no_cut_inside_numbers_latin_or_jamo() -> None:
@@ -63,10 +63,10 @@ def test_no_cut_inside_numbers_latin_or_jamo() -> None:
     assert parts(word, cuts) == "가|ㅋㅋ12ab|나"
 
 
-def test_many_types_leave_singletons_whole(monkeypatch) -> None:
+def test_many_types_leave_singletons_out(monkeypatch) -> None:
     monkeypatch.setattr(kobert_vocab.segment, "TYPES_TO_CUT_ALL", 1)
-    words = Counter({" 학교에서": 2, " 바다에서": 1})
-    assert cut_words(words, find_analyser("rules", "all")) == {" 학교에서": [3]}
+    words = Counter({" 학교에서": 2, " 바다에서": 1, " 바다": 2})
+    assert cut_words(words, find_analyser("rules", "all")) == {" 학교에서": [3], " 바다": []}
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ class TestKiwi:
                 "all",
                 [
                     "배웠|습니다",
-                    "갔다",
+                    "갔|다",
                     "서울|에서|는",
                     "ㅋㅋㅋ",
                     "사람|들|이|었|다",
@@ -120,7 +120,7 @@ class TestKiwi:
                 "je",
                 [
                     "배웠|습니다",
-                    "갔다",
+                    "갔|다",
                     "서울|에서|는",
                     "ㅋㅋㅋ",
                     "사람들|이|었|다",
@@ -133,6 +133,9 @@ class TestKiwi:
         # 배웠 is 배우 + 었: the cut would fall inside a syllable.
         words = [text.replace("|", "") for text in expected]
         found = cut_words(Counter(words), find_analyser(None, boundaries))
-        assert [parts(word, found.get(word, [])) for word in words] == [
-            "갔|다" if text == "갔다" else text for text in expected
-        ]
+        assert [parts(word, found[word]) for word in words] == expected
+
+    def test_a_dropped_copula_makes_no_second_cut(self) -> None:
+        # Kiwi reads 정사 + 이 + 라니 with nothing left of 이.
+        (cuts,) = find_analyser("kiwi", "all").cut(["정사라니"])
+        assert parts("정사라니", cuts) == "정사|라니"

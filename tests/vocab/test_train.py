@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from kobert_vocab import InputError, Vocabulary, train
 from kobert_vocab.alphabet import MODERN_JAMO, ks_x_1001_syllables
+from kobert_vocab.train import _without_uncut
 
 SIZE = 3100
 FILES = [
@@ -46,6 +48,10 @@ def test_order_and_splitting_of_files_do_not_matter(
     inputs = [*others, f"ko={tmp_path / '1.ko.txt'}", f"ko={tmp_path / '2.ko.txt'}"]
     out = train(inputs, tmp_path / "out", size=SIZE, analyser="rules")
     assert Vocabulary.load(out).fingerprint == Vocabulary.load(trained).fingerprint
+    cards = [
+        json.loads((f / "vocabulary.json").read_text(encoding="utf-8")) for f in (out, trained)
+    ]
+    assert cards[0]["corpus"] == cards[1]["corpus"]
 
 
 def test_card_says_how_it_was_made(trained: Path) -> None:
@@ -72,12 +78,20 @@ def test_has_ks_x_1001_and_jamo(vocabulary: Vocabulary) -> None:
 
 
 def test_pieces_respect_morphemes(vocabulary: Vocabulary) -> None:
-    assert vocabulary.pieces("학교에서는 사람을") == ["▁학교", "에서는", "▁사람", "을"]
+    assert vocabulary.pieces("학교에서는 사람을") == ["▁학교", "에서", "는", "▁사람", "을"]
+
+
+def test_words_too_rare_to_cut_teach_nothing() -> None:
+    counts = {"ko": Counter({" 학교에서": 1, " 바다": 2, " abc": 1}), "en": Counter({" abc": 1})}
+    words = {" 학교에서": 9, " 바다": 9, " abc": 9}
+    assert _without_uncut(words, counts, {" 바다": []}) == {" 바다": 9, " abc": 9}
+    assert _without_uncut(words, counts, {}) == words
 
 
 def test_chunks_of_unspaced_text_learn_no_space(vocabulary: Vocabulary) -> None:
     pieces = [vocabulary.piece(i) for i in range(361, len(vocabulary))]
-    # Both stand at the beginning of a chunk but never after a space.
+    # 東京は and 北京是 begin chunks, after 。 without a space; 私は and 我们 begin lines.
+    assert [p for p in pieces if p.startswith(("東京", "北京"))] != []
     assert not any(piece.startswith(("▁東", "▁北")) for piece in pieces)
 
 
@@ -115,7 +129,7 @@ def test_bad_option_is_refused(
 
 
 def test_size_too_small_names_the_smallest_that_works(corpus: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="size 400: too small .* choose at least") as error:
+    with pytest.raises(InputError, match=r"size 400: too small .* choose at least") as error:
         train([corpus], tmp_path / "out", size=400, analyser="rules")
     assert list(tmp_path.iterdir()) == []
     smallest = int(str(error.value).split()[-1])
@@ -145,10 +159,11 @@ def test_existing_out_is_refused_and_kept(corpus: Path, write: Callable[..., Pat
     assert kept.read_text() == "keep"
 
 
-def test_empty_out_is_filled(corpus: Path, tmp_path: Path) -> None:
-    (tmp_path / "out").mkdir()
-    train([corpus / "en.txt"], tmp_path / "out", size=460)
-    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == FILES
+def test_empty_out_of_any_name_is_filled(corpus: Path, tmp_path: Path) -> None:
+    out = tmp_path / "a folder, of=odd name" / "out"
+    out.mkdir(parents=True)
+    train([corpus / "en.txt"], out, size=460)
+    assert sorted(file.name for file in out.iterdir()) == FILES
 
 
 def test_missing_input_is_refused(tmp_path: Path) -> None:
@@ -169,9 +184,12 @@ def test_a_vocabulary_that_fails_its_check_does_not_appear(
 
 
 def test_ctrl_c_leaves_nothing(corpus: Path, tmp_path: Path) -> None:
-    code = f"from kobert_vocab import train; train([{str(corpus)!r}], 'out', size={SIZE}, analyser='rules')"
+    call = f"train([{str(corpus)!r}], 'out', size={SIZE}, analyser='rules')"
     process = subprocess.Popen(
-        [sys.executable, "-c", code], cwd=tmp_path, start_new_session=True, stderr=subprocess.PIPE
+        [sys.executable, "-c", f"from kobert_vocab import train; {call}"],
+        cwd=tmp_path,
+        start_new_session=True,
+        stderr=subprocess.PIPE,
     )
     for _ in range(1000):  # until it is at work beside `out`
         if any(tmp_path.glob(".out.*/words*")):

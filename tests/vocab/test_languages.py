@@ -1,0 +1,91 @@
+from pathlib import Path
+
+import pytest
+
+from kobert_vocab import InputError
+from kobert_vocab.languages import (
+    find_language,
+    guess_language,
+    language_named,
+    language_of_file,
+    languages,
+)
+
+
+def test_there_are_104_of_multilingual_bert_and_more() -> None:
+    known = languages()
+    assert sum(language.mbert for language in known.values()) == 104
+    assert len(known) > 400
+    assert all(language.code == code for code, language in known.items())
+
+
+def test_the_languages_without_spaces_are_marked() -> None:
+    without = {code for code, language in languages().items() if not language.spaces}
+    assert {"ja", "zh-Hans", "zh-Hant", "th", "khm", "lao", "my", "bod"} <= without
+    assert not without & {"ko", "en", "vi", "hi", "ar"}
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("ko", "ko"),
+        ("KO", "ko"),
+        ("kor", "ko"),
+        pytest.param(
+            "kor_Hang", "ko", marks=pytest.mark.xfail(reason="the spelling of FLORES and SIB-200")
+        ),
+        ("zh", "zh-Hans"),
+        ("zho_Hant", "zh-Hant"),
+        ("zho-Hans", "zh-Hans"),
+        ("eng", "en"),
+        ("aze_Cyrl", "aze-Cyrl"),
+        ("reviews", None),
+        ("", None),
+    ],
+)
+def test_codes_and_aliases(name: str, code: str | None) -> None:
+    assert find_language(name) == code
+
+
+def test_no_alias_stands_for_two_languages() -> None:
+    for code, language in languages().items():
+        assert find_language(code) == code
+        assert find_language(f"{language.iso639_3}_{language.script}") == code
+
+
+def test_a_tag_must_be_known() -> None:
+    assert language_named("kor") == "ko"
+    assert language_named("und") == "und"
+    with pytest.raises(InputError, match="'korean' is not a language code"):
+        language_named("korean")
+
+
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [
+        ("data/ko/news.jsonl.gz", "ko"),
+        ("data/ko.txt", "ko"),
+        ("data/en/ko.txt", "ko"),  # the name before the folder
+        ("data/en/2020/news.txt", "en"),
+        ("data/news.txt", None),
+    ],
+)
+def test_language_of_a_file(path: str, code: str | None) -> None:
+    assert language_of_file(Path(path), Path("data")) == code
+
+
+def test_folders_above_the_one_given_do_not_count() -> None:
+    assert language_of_file(Path("ko/data/news.txt"), Path("ko/data")) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("학교에서 book을 읽었다 123", "ko"),
+        ("The word 한국 means Korea", "und"),
+        ("123 !?", "und"),
+        ("", "und"),
+    ],
+)
+def test_guess(text: str, code: str) -> None:
+    assert guess_language(text) == code

@@ -1,0 +1,96 @@
+"""Proof that a vocabulary's two forms, SentencePiece and tokenizer.json, agree id by id."""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kobert_vocab.errors import InputError
+from kobert_vocab.selftest import read_selftest
+from kobert_vocab.specials import NAMED
+from kobert_vocab.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+BATCH = 1000  # texts encoded at a time
+
+
+def verify(folder: str | Path, texts: Iterable[str] = ()) -> int:
+    """Check a vocabulary on its own ``selftest.jsonl`` and on ``texts``; count what was checked.
+
+    For each text the ids of ``spm.model`` and ``tokenizer.json`` must be the same and read back as
+    the normalised text; for the folder's own texts they must also be those written down when it
+    was made. Texts that hold a special piece such as ``[MASK]`` are skipped: ``tokenizer.json``
+    reads it as the special piece and SentencePiece as plain text, as both are meant to.
+
+    Raises:
+        InputError: something differs (the first difference is in the message), or the folder is
+            not a vocabulary.
+    """
+    vocabulary, fast = Vocabulary.load(folder), load_fast(folder)
+    known = list(read_selftest(folder))
+    for case in known:
+        if vocabulary.encode(case.text) != case.ids:
+            raise InputError(
+                f"{folder}: the self-test {case.text!r} gives {vocabulary.encode(case.text)}, not "
+                f"{case.ids} as when it was made; the folder or SentencePiece has changed"
+            )
+    checked = 0
+    for batch in _batches([*(case.text for case in known)], texts):
+        _check(vocabulary, fast, batch)
+        checked += len(batch)
+    return checked
+
+
+def load_fast(folder: str | Path) -> "Tokenizer":
+    """The ``tokenizers.Tokenizer`` of a vocabulary folder.
+
+    Raises:
+        InputError: there is none in it.
+    """
+    from tokenizers import Tokenizer  # here: only those who verify or export need it
+
+    path = Path(folder) / "tokenizer.json"
+    try:
+        content = path.read_text(encoding="utf-8")
+        json.loads(content)  # `Tokenizer` raises a bare Exception on what is not JSON
+        return Tokenizer.from_str(content)
+    except FileNotFoundError as error:
+        raise InputError(f"{folder}: not a whole vocabulary (no tokenizer.json in it)") from error
+    except ValueError as error:
+        raise InputError(f"{path}: not a tokenizer file; train the vocabulary again") from error
+
+
+def _batches(own: Sequence[str], given: Iterable[str]) -> Iterator[list[str]]:
+    for source in (iter(own), iter(given)):
+        while batch := list(islice(source, BATCH)):
+            if plain := [text for text in batch if not any(name in text for name in NAMED)]:
+                yield plain
+
+
+def _check(vocabulary: Vocabulary, fast: "Tokenizer", texts: list[str]) -> None:
+    encoded = fast.encode_batch_fast(texts, add_special_tokens=False)
+    for text, ids, other in zip(texts, vocabulary.encode_batch(texts), encoded, strict=True):
+        if ids != other.ids:
+            raise InputError(_first_difference(vocabulary, text, ids, other.ids))
+        if vocabulary.decode(ids) != vocabulary.normalize(text):
+            raise InputError(
+                f"text does not survive: {text!r} is read as {vocabulary.normalize(text)!r} but "
+                f"comes back as {vocabulary.decode(ids)!r}"
+            )
+
+
+def _first_difference(vocabulary: Vocabulary, text: str, ids: list[int], others: list[int]) -> str:
+    at = next(
+        (i for i, (a, b) in enumerate(zip(ids, others, strict=False)) if a != b),
+        min(len(ids), len(others)),
+    )
+    there, here = (
+        [vocabulary.piece(i) for i in side[max(0, at - 1) : at + 3]] for side in (ids, others)
+    )
+    shown = text if len(text) <= 200 else text[:200] + "…"
+    return (
+        f"spm.model and tokenizer.json differ on {shown!r} from piece {at}: {there} against {here}"
+    )
