@@ -13,7 +13,7 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from kobert_kit.fill_mask import MaskFiller
 from kobert_kit.pretraining.config import DataConfig, ModelConfig, OptimizerConfig, PretrainConfig
-from kobert_kit.pretraining.evaluation import entropy, unigram_loss
+from kobert_kit.pretraining.evaluation import UNSEEN, entropy, unigram_loss
 from kobert_kit.pretraining.run import pretrain
 from kobert_vocab.errors import InputError
 
@@ -213,7 +213,7 @@ def test_unigram_loss():
     # Smoothing moves it a little above the entropy of the counts themselves.
     assert unigram_loss(labels, counts) == pytest.approx(entropy(labels), rel=0.03)
     assert unigram_loss(labels, counts) > entropy(labels)
-    assert unigram_loss(np.array([3]), counts) == pytest.approx(-np.log(0.1 / 10.4))
+    assert unigram_loss(np.array([3]), counts) == pytest.approx(-np.log(UNSEEN / (10 + 4 * UNSEEN)))
 
 
 def test_entropy():
