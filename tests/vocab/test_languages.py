@@ -31,9 +31,7 @@ def test_the_languages_without_spaces_are_marked() -> None:
         ("ko", "ko"),
         ("KO", "ko"),
         ("kor", "ko"),
-        pytest.param(
-            "kor_Hang", "ko", marks=pytest.mark.xfail(reason="the spelling of FLORES and SIB-200")
-        ),
+        ("kor_Hang", "ko"),
         ("zh", "zh-Hans"),
         ("zho_Hant", "zh-Hant"),
         ("zho-Hans", "zh-Hans"),

@@ -5,20 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import zstandard
+from backports import zstd
 
 import kobert_vocab.texts
 from kobert_vocab import InputError, Source, find_sources, read_all
 
 Write = Callable[[str, str | bytes], Path]
-
-ZST_CLOSES_ITS_FILE = pytest.mark.xfail(
-    reason="the zstd reader closes the file at its end, so read_all cannot ask how far it is",
-    raises=ValueError,
-)
-UTF_16_IS_TAKEN_FOR_CP932 = pytest.mark.xfail(
-    reason="a line of UTF-16 cut at its 0x0A byte is odd, so that UTF-16 is ruled out"
-)
 
 
 def texts(path: Path) -> list[str]:
@@ -37,18 +29,17 @@ def test_jsonl_documents(write: Write) -> None:
     assert texts(path) == ["가\n나", "다"]
 
 
-@pytest.mark.parametrize("suffix", ["", ".gz", pytest.param(".zst", marks=ZST_CLOSES_ITS_FILE)])
+@pytest.mark.parametrize("suffix", ["", ".gz", ".zst"])
 @pytest.mark.parametrize("kind", [".txt", ".jsonl"])
 def test_packings(write: Write, kind: str, suffix: str) -> None:
     content = ("가나다" if kind == ".txt" else json.dumps({"text": "가나다"})).encode()
-    pack = {"": bytes, ".gz": gzip.compress, ".zst": zstandard.compress}[suffix]
+    pack = {"": bytes, ".gz": gzip.compress, ".zst": zstd.compress}[suffix]
     assert texts(write(f"a{kind}{suffix}", pack(content))) == ["가나다"]
 
 
-@ZST_CLOSES_ITS_FILE
 def test_archives_of_several_frames_are_read_whole(write: Write) -> None:
     assert texts(write("a.txt.gz", gzip.compress(b"a\n\n") + gzip.compress(b"b"))) == ["a", "b"]
-    two = zstandard.compress(b"a\n\n") + zstandard.compress(b"b")
+    two = zstd.compress(b"a\n\n") + zstd.compress(b"b")
     assert texts(write("a.txt.zst", two)) == ["a", "b"]
 
 
@@ -115,7 +106,7 @@ class TestUnusable:
 
     @pytest.mark.parametrize(
         ("encoding", "named"),
-        [("cp949", "CP949"), pytest.param("utf-16", "UTF-16", marks=UTF_16_IS_TAKEN_FOR_CP932)],
+        [("cp949", "CP949"), ("utf-16", "UTF-16")],
     )
     def test_other_encoding_is_named_with_the_command(
         self, write: Write, encoding: str, named: str
@@ -135,9 +126,9 @@ class TestUnusable:
         with pytest.raises(InputError, match="broken archive after line"):
             texts(write("ko.txt.gz", broken))
 
-    @pytest.mark.parametrize("broken", [zstandard.compress(b"a" * 99)[:-3], b"text"])
+    @pytest.mark.parametrize("broken", [zstd.compress(b"a" * 99)[:-3], b"text"])
     def test_broken_zst(self, write: Write, broken: bytes) -> None:
-        with pytest.raises(InputError, match=r"broken archive|no text in this file"):
+        with pytest.raises(InputError, match="broken archive"):
             texts(write("ko.txt.zst", broken))
 
     @pytest.mark.parametrize(

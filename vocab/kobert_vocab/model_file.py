@@ -1,7 +1,8 @@
 """SentencePiece's model file, read and written without protobuf.
 
 The file is one protocol buffer message (``sentencepiece_model.proto``). Only a few fields are of
-interest here; all others are carried over byte by byte.
+interest here; all others are carried over byte by byte. SentencePiece ships classes for Google's
+``protobuf``, but that and SentencePiece 0.2.1 in one process end it with a segmentation fault.
 """
 
 import struct

@@ -23,7 +23,7 @@ def refuse_existing(out: Path) -> None:
 
 @contextmanager
 def new_folder(out: Path) -> Iterator[Path]:
-    """A folder to fill, which becomes ``out`` when the block ends well and vanishes when it does not.
+    """A folder to fill: it becomes ``out`` when the block ends well, and vanishes otherwise.
 
     Raises:
         InputError: ``out`` is a file, or a folder with something in it.

@@ -5,28 +5,32 @@ A ``.txt`` file holds one sentence or paragraph per line and a blank line betwee
 the document at hand.
 """
 
+import codecs
 import gzip
 import io
 import json
+import sys
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-import zstandard
 from tqdm import tqdm
 
 from kobert_vocab.errors import InputError
 from kobert_vocab.languages import guess_language, language_named, language_of_file
 
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
 SUFFIXES = tuple(kind + packing for kind in (".txt", ".jsonl") for packing in ("", ".gz", ".zst"))
 LONGEST_LINE = 64 << 20  # bytes; a packed "zip bomb" or a file with no line ends stops here
 LONGEST_DOCUMENT = 1 << 20  # characters; a .txt without blank lines becomes documents of this size
-ZST_WINDOW = (
-    1 << 27
-)  # bytes; what `zstd --long=27`, the largest its command line opens unasked, needs
-ENCODINGS_TO_NAME = ("cp949", "utf-16", "cp932", "gb18030", "cp1251", "cp1252")
+UTF_16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+ENCODINGS_TO_NAME = ("cp949", "cp932", "gb18030", "cp1251", "cp1252")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +142,7 @@ def _lines(path: Path, raw: IO[bytes]) -> Iterator[tuple[int, str]]:
     while True:
         try:
             line = stream.readline(LONGEST_LINE + 1)
-        except (gzip.BadGzipFile, EOFError, zlib.error, zstandard.ZstdError) as error:
+        except (gzip.BadGzipFile, EOFError, zlib.error, zstd.ZstdError) as error:
             raise InputError(
                 f"{path}: broken archive after line {number} ({error}); fetch or pack it again"
             ) from error
@@ -147,7 +151,7 @@ def _lines(path: Path, raw: IO[bytes]) -> Iterator[tuple[int, str]]:
         number += 1
         if len(line) > LONGEST_LINE:
             raise InputError(f"{path}:{number}: a line of more than {LONGEST_LINE >> 20} MiB")
-        if b"\0" in line and not line.startswith((b"\xff\xfe", b"\xfe\xff")):
+        if b"\0" in line and not line.startswith(UTF_16_MARKS):
             raise InputError(f"{path}:{number}: NUL bytes; this is not a text file")
         try:
             yield number, line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
@@ -159,23 +163,28 @@ def _unpacked(path: Path, raw: IO[bytes]) -> io.BufferedIOBase | IO[bytes]:
     if path.suffix == ".gz":
         return gzip.GzipFile(fileobj=raw, mode="rb")
     if path.suffix == ".zst":
-        decompressor = zstandard.ZstdDecompressor(max_window_size=ZST_WINDOW)
-        return io.BufferedReader(decompressor.stream_reader(raw, read_across_frames=True))
+        return zstd.ZstdFile(raw)
     return raw
 
 
 def _wrong_encoding(path: Path, number: int, line: bytes) -> str:
+    name = "UTF-16" if line.startswith(UTF_16_MARKS) else _encoding_of(line)
+    if name is None:
+        return f"{path}:{number}: not UTF-8, nor an encoding I can name; convert it to UTF-8 first"
+    return (
+        f"{path}:{number}: not UTF-8; it looks like {name}: "
+        f"convert it with: iconv -f {name} -t UTF-8 {path.name}"
+    )
+
+
+def _encoding_of(line: bytes) -> str | None:
     for encoding in ENCODINGS_TO_NAME:
         try:
             line.decode(encoding)
         except UnicodeDecodeError:
             continue
-        name = encoding.upper()
-        return (
-            f"{path}:{number}: not UTF-8; it looks like {name}: "
-            f"convert it with: iconv -f {name} -t UTF-8 {path.name}"
-        )
-    return f"{path}:{number}: not UTF-8, nor an encoding I can name; convert it to UTF-8 first"
+        return encoding.upper()
+    return None
 
 
 def _blank_separated(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]]:
