@@ -90,6 +90,7 @@ def measure(compiled):
         "shared_bytes": compiled.metadata.shared,
         "wgmma": ptx.count("wgmma.mma_async"),
         "wgmma_serialised": "wgmma.mma_async instructions are serialized" in log,
+        "tf32": ptx.count(".tf32"),
         "vector_loads": len(re.findall(r"ld\.global\S*\.v[24]|cp\.async\.cg", ptx)),
         "row_products": {
             bits: len(re.findall(rf"arith\.muli .*tensor<\d+x1x{bits}>", compiled.asm["ttir"]))

@@ -75,7 +75,7 @@ def test_sixteen_bit_attention_runs_on_wgmma_without_waiting_for_each(compiled):
 
 def test_fp32_attention_is_not_rounded_to_tf32(compiled):
     kernels = [k for k in compiled if (k["op"], k["dtype"]) == ("attention", "fp32")]
-    assert offenders(kernels, lambda k: k["wgmma"] > 0) == []
+    assert offenders(kernels, lambda k: k["tf32"] > 0) == []
 
 
 def test_loads_are_vectorised(compiled):

@@ -154,11 +154,15 @@ def test_the_threshold_is_the_first_lane_that_is_kept():
 
 
 def test_the_triton_threshold_is_the_first_lane_that_is_kept(device):
+    """At the lane of the first row and column, and of the first score, and one above."""
     seed = torch.tensor([11], device=device)
-    counter = (0, 0, 0, 2**32 - 1)
-    words = philox(seed, tuple(torch.tensor(c, device=device) for c in counter))
-    lane = words[0].item() & 0xFFFF
-    for smallest, kept in ((lane, 1), (lane + 1, 0)):
-        mask = torch.zeros(1, 16, dtype=torch.int8, device=device)
-        rows_kernel[(1,)](mask, seed, smallest, 0, 1, 16)
-        assert mask[0, 0].item() == kept
+    for last_word in (2**32 - 1, 0):  # rows, and sequence 0
+        counter = (torch.tensor(c, device=device) for c in (0, 0, 0, last_word))
+        lane = philox(seed, tuple(counter))[0].item() & 0xFFFF
+        for smallest, kept in ((lane, 1), (lane + 1, 0)):
+            mask = torch.zeros(16, 32, dtype=torch.int8, device=device)
+            if last_word:
+                rows_kernel[(1,)](mask, seed, smallest, 0, 16, 32)
+            else:
+                scores_kernel[(1, 1, 1)](mask, seed, smallest, 1, 16, 16, 32)
+            assert mask[0, 0].item() == kept
