@@ -122,8 +122,8 @@ def attention_reference(
     Sequences are padded to the next multiple of 32 and those of one padded length computed
     together. What is computed for a sequence thus depends on its own length alone: no change of
     another one moves it by a bit, as padding all to the longest would allow. For 32 sequences of
-    100-128 tokens (H=4, D=64) forward and backward take 0.6 times as
-    long as with one call per sequence.
+    100-128 tokens (H=4, D=64), forward and backward take 0.6 times as long as with one call per
+    sequence.
 
     Raises:
         ValueError: as `attention`, or the sequences do not fit the tokens.
@@ -605,11 +605,7 @@ class _Attention(torch.autograd.Function):
         do = _with_adjacent_columns(do)
         dq, dk, dv = (torch.empty_like(o) for _ in range(3))
         delta = torch.empty_like(lse)
-        common = (
-            cu_seqlens,
-            seed if dropout > 0.0 else None,
-            tokens,
-        )
+        common = (cu_seqlens, seed if dropout > 0.0 else None, tokens)
         numbers = (ctx.scale, ctx.scale * _LOG2_E, threshold(dropout), keep_scale(dropout))
         sequences = cu_seqlens.numel() - 1
         if dq.numel() > 0 and sequences > 0 and ctx.max_seqlen > 0:
@@ -654,7 +650,7 @@ class _Attention(torch.autograd.Function):
 
 
 def _with_adjacent_columns(tensor: Tensor) -> Tensor:
-    """The gradient of a sum arrives expanded, with every stride 0; the head axis must be dense."""
+    """Copied only if need be, as is the gradient of a sum, which comes with every stride 0."""
     return tensor if tensor.stride(2) == 1 else tensor.contiguous()
 
 

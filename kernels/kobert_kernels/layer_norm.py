@@ -440,9 +440,12 @@ class _LayerNorm(torch.autograd.Function):
                     BLOCK_N=launch.sum_n,
                     num_warps=4,
                 )
+        same = dresidual is dx
+        dx = dx.view(ctx.shape)
         if dresidual is not None:
-            dresidual = dresidual.view(ctx.shape)
-        return dx.view(ctx.shape), dweight, dbias, dresidual, None, None, None
+            # Not two views of one memory: autograd would add to both of them in place.
+            dresidual = dx if same else dresidual.view(ctx.shape)
+        return dx, dweight, dbias, dresidual, None, None, None
 
 
 def _programs(device: torch.device, launch: LayerNormLaunch) -> int:

@@ -199,6 +199,19 @@ def test_two_runs_give_the_same_bits_and_leave_the_inputs_alone(op, device):
 
 
 @OPS
+def test_accumulated_gradients_share_no_memory(op, device):
+    """Without dropout d(x) = d(residual), but `+=` on one must not reach the other."""
+    x, residual, grad, weight, bias = tensors(device, 6, 12)
+    x.requires_grad_()
+    residual.requires_grad_()
+    for _ in range(2):
+        op(x, weight, bias, residual=residual).backward(grad)
+    once = gradients(op, x, weight, bias, grad, residual)
+    torch.testing.assert_close(x.grad, 2 * once[1])
+    torch.testing.assert_close(residual.grad, 2 * once[4])
+
+
+@OPS
 def test_results_keep_the_dtypes_of_their_inputs(op, device):
     x, residual, grad, weight, bias = tensors(device, 4, 20)
     x, grad = x.half(), grad.half()
