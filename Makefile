@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test check gpu clean
+.PHONY: help demo test check wheel gpu clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -25,6 +25,14 @@ check: $(READY) ## lint, format, types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+wheel: $(READY) ## build the wheel, install it in a clean environment, run the demo from another folder
+	rm -rf build/wheel && mkdir -p build/wheel/elsewhere
+	$(BIN)/python -m build --wheel --outdir build/wheel
+	$(PYTHON) -m venv build/wheel/venv
+	build/wheel/venv/bin/pip install --quiet --disable-pip-version-check -c constraints.txt \
+	  "$$(echo build/wheel/*.whl)[train]"
+	cd build/wheel/elsewhere && ../venv/bin/kobert demo --out demo
 
 gpu: ## kernel parity in bf16 on this machine's CUDA device, with the Python that has its torch
 	$(PYTHON) -m pytest -m gpu tests/kernels

@@ -1,5 +1,6 @@
 """``kobert demo``: all stages on the bundled sample, on a CPU, in a few minutes."""
 
+import logging
 from pathlib import Path
 
 from kobert_kit.corpus.build import build_corpus
@@ -9,9 +10,12 @@ from kobert_kit.pretraining.run import pretrain
 from kobert_vocab import train
 from kobert_vocab.new_folder import refuse_existing
 
+logger = logging.getLogger(__name__)
+
 SAMPLE = Path(__file__).parent / "sample"
 
-VOCAB_SIZE = 8_000  # 5,000 of them are the alphabets of 104 languages and the special pieces
+VOCAB_SIZE = 12_000  # 5,000 of them are the alphabets of 104 languages and the special pieces
+STEPS = 2_400
 
 # Shown as pieces in the report.
 SENTENCES = {
@@ -26,20 +30,24 @@ SENTENCES = {
     "th": "น้องชายของฉันอ่านหนังสือทุกคืน",
 }
 
-# Half of the fills are sentences of the sample that training saw, half are new.
+# New sentences, in the words of the sample.
 MASKED = (
     "오늘은 날씨가 춥지만 하늘은 [MASK].",
-    "어머니는 시장에서 신선한 [MASK]과 우유를 산다.",
+    "나는 매일 아침 차를 한 [MASK] 마신다.",
     "이 영화 진짜 [MASK] ㅋㅋ",
-    "제1조(목적) 이 [MASK]은 필요한 사항을 정함을 목적으로 한다.",
+    "제2조(정의) 이 규칙[MASK] 사용하는 용어의 뜻은 다음과 같다.",
     "I drink a cup of [MASK] every morning.",
-    "私は毎朝お[MASK]を飲みます。",
     "Mi hermano menor lee un [MASK] todas las noches.",
+    "Мой младший [MASK] читает книгу.",
 )
 
 
-def run_demo(out: Path) -> None:
+def run_demo(out: Path, *, steps: int = STEPS) -> None:
     """Build a vocabulary and a corpus, pretrain, fill masks, write the report.
+
+    Args:
+        out: folder to make.
+        steps: of pretraining.
 
     Raises:
         InputError: ``out`` is there already.
@@ -47,48 +55,55 @@ def run_demo(out: Path) -> None:
     refuse_existing(out)
     out.mkdir(parents=True, exist_ok=True)
     inputs: list[str | Path] = [f"ko={SAMPLE / 'ko'}", SAMPLE / "languages"]
-    train(inputs, out / "vocab", size=VOCAB_SIZE)
+    logger.info("1 of 3: a vocabulary of %s pieces from the bundled sample", f"{VOCAB_SIZE:,}")
+    # Languages by the size of their text, but for Korean: twelve sentences are too few to weigh up.
+    train(inputs, out / "vocab", size=VOCAB_SIZE, alpha=1.0, korean_floor=0.4)
+    logger.info("2 of 3: a corpus of token shards")
     build_corpus(inputs, vocab=out / "vocab", out=out / "corpus", held_out=0.03)
+    logger.info("3 of 3: pretraining a small BERT for %s steps", f"{steps:,}")
     run = out / "run"
-    pretrain(_config(out, run), sentences=SENTENCES)
+    pretrain(_config(out, run, steps), sentences=SENTENCES)
     _show_fills(run / "model")
     _show_next(run)
 
 
-def _config(out: Path, run: Path) -> PretrainConfig:
+def _config(out: Path, run: Path, steps: int) -> PretrainConfig:
     return PretrainConfig(
         vocab=out / "vocab",
         corpus=out / "corpus",
         out=run,
-        steps=600,
-        evaluate_every=200,
+        steps=steps,
+        evaluate_every=max(1, steps // 4),
         model=ModelConfig(
             hidden_size=128,
-            layers=4,
+            layers=2,
             heads=4,
             intermediate_size=512,
             max_positions=128,
-            hidden_dropout=0.1,
+            hidden_dropout=0.0,  # so few steps do not overfit, and dropout slows learning down
             attention_dropout=0.0,
+            init_std=0.05,  # about 0.02 * sqrt(768 / 128): scores as large as BERT-Base starts with
         ),
-        data=DataConfig(length=64, sequences=32, alpha=0.3, floors={"ko": 0.5}),
+        data=DataConfig(length=64, sequences=16, alpha=0.3, floors={"ko": 0.5}),
+        # Of rates 1e-3 to 4e-3 this one learns fastest; at 4e-3 it stays at the unigram loss.
         optimizer=OptimizerConfig(learning_rate=2e-3, warmup=0.1),
     )
 
 
 def _show_fills(model: Path) -> None:
     filler = MaskFiller(model)
+    print()  # noqa: T201
     for text in MASKED:
         [fills] = filler.fill(text, top=4)
-        guesses = "  ".join(f"{fill.piece} {fill.probability:.0%}" for fill in fills)
+        guesses = "   ".join(f"{fill.piece} {fill.probability:.0%}" for fill in fills)
         print(f"  {text}\n      {guesses}")  # noqa: T201
 
 
 def _show_next(run: Path) -> None:
     print(  # noqa: T201
         f"""
-report   {run / "report.html"}   (open it in a browser)
-model    {run / "model"}   (transformers loads it: AutoModelForMaskedLM.from_pretrained)
-next     kobert fill-mask {run / "model"} "나는 매일 아침 [MASK]을 마신다."
+report   {run / "report.html"}   open it in a browser
+model    {run / "model"}   transformers loads it: AutoModelForMaskedLM.from_pretrained
+next     kobert fill-mask {run / "model"} "나는 매일 아침 [MASK] 마신다."
 yours    kobert vocab train ko=YOUR_TEXT --out vocab   (README.md has the rest)"""
     )

@@ -88,6 +88,8 @@ class PretrainConfig:
     """Steps between evaluations on the held-out documents."""
     evaluate_sequences: int = 32
     """Held-out sequences per language."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """Of matrix products in training; weights and optimiser state stay in fp32."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto takes a CUDA device where there is one."""
     model: ModelConfig = ModelConfig()

@@ -18,8 +18,8 @@ from kobert_kit.corpus.batches import IGNORED, Batch, Batches
 from kobert_kit.encoder import PretrainingModel
 from kobert_kit.pretraining.step import BatchTensors, run_batch
 
-# Added to every count (Lidstone). Of 1, 0.1 and 0.01 this makes the hardest yardstick: a mean of 6.49,
-# 6.13 and 6.10 nats over the 244 languages of docs/first-run.md.
+# Added to every count (Lidstone). Of 1, 0.1 and 0.01 this makes the hardest yardstick: a mean of
+# 6.49, 6.13 and 6.10 nats over the 244 languages of docs/first-run.md.
 UNSEEN = 0.01
 
 

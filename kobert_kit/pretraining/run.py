@@ -109,6 +109,7 @@ def _prepare(config: PretrainConfig) -> _Run:
         "vocabulary": vocabulary.fingerprint,
         "seed": config.seed,
         "steps": config.steps,
+        "precision": config.precision,
         "data": asdict(config.data),
         "optimizer": asdict(config.optimizer),
     }
@@ -161,7 +162,8 @@ def _train_step(run: _Run) -> dict[str, float]:
     for group in run.optimizer.param_groups:
         group["lr"] = rate
     run.model.train()
-    output = run_batch(run.model, tensors, seed)
+    with torch.autocast(run.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
+        output = run_batch(run.model, tensors, seed)
     run.optimizer.zero_grad(set_to_none=True)
     torch.autograd.backward(output.loss)
     norm = torch.nn.utils.clip_grad_norm_(run.model.parameters(), config.optimizer.clip)

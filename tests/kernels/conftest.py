@@ -1,21 +1,7 @@
 """The kernels run on a GPU where there is one and in Triton's interpreter where there is none."""
 
-import os
-import sys
-
 import pytest
 import torch
-
-if not torch.cuda.is_available():
-    # Triton reads the variable when a kernel is defined, so this must come before its first import.
-    if "triton" in sys.modules and os.environ.get("TRITON_INTERPRET") != "1":
-        raise RuntimeError("triton was imported before tests/kernels/conftest.py could set it up")
-    os.environ["TRITON_INTERPRET"] = "1"
-
-
-def pytest_runtest_setup(item):
-    if item.get_closest_marker("gpu") and not torch.cuda.is_available():
-        pytest.skip("needs a CUDA device")
 
 
 @pytest.fixture(scope="session")

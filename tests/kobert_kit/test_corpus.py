@@ -93,3 +93,21 @@ def test_a_folder_that_is_no_corpus(tmp_path, corpus_folder):
     manifest.write_text("{")
     with pytest.raises(InputError, match="not JSON"):
         Corpus.load(tmp_path / "c")
+
+
+@pytest.mark.corpora
+def test_real_text(corpora, vocab_folder, tmp_path):
+    inputs = [
+        corpora / "ko" / "wikinews.jsonl.gz",
+        corpora / "ko" / "fairytales.jsonl.gz",
+        *(
+            corpora / "multilingual" / f"{key}.txt.gz"
+            for key in ("fin", "tha", "jpn", "arz", "zul")
+        ),
+    ]
+    manifest = build_corpus(inputs, vocab=vocab_folder, out=tmp_path / "c")
+    assert set(manifest.languages) == {"ko", "fi", "th", "ja", "arz", "zul"}
+    assert manifest.languages["ko"].documents == 551 + 58
+    corpus = Corpus.load(tmp_path / "c")
+    longest = max(int(np.diff(shard.sentences).max()) for shard in corpus.shards.values())
+    assert longest < 5_000

@@ -12,14 +12,10 @@ import pytest
 from kobert_vocab import Vocabulary, train, verify
 from kobert_vocab.segment import find_analyser
 
-CORPORA = Path(__file__).resolve().parents[3] / "shared" / "corpora"
+CORPORA = Path(__file__).resolve().parents[3] / "shared" / "corpora"  # as in tests/conftest.py
 LANGUAGES = ("eng", "jpn", "zho_Hans", "vie", "ara", "tha", "hin", "rus")
 
-pytestmark = [
-    pytest.mark.corpora,
-    pytest.mark.slow,
-    pytest.mark.skipif(not CORPORA.is_dir(), reason="needs the real corpora in ../shared/corpora"),
-]
+pytestmark = [pytest.mark.corpora, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
