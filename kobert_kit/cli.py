@@ -4,7 +4,7 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 from tyro.conf import Positional, arg
@@ -45,7 +45,10 @@ def vocab_train(
     *,
     out: Path,
     size: int = 32_000,
+    boundaries: Literal["all", "je", "none"] = "all",
+    analyser: Literal["kiwi", "rules"] | None = None,
     alpha: float = 0.3,
+    korean_floor: float = 0.15,
 ) -> None:
     """Build a Korean-aware SentencePiece vocabulary from text.
 
@@ -54,11 +57,23 @@ def vocab_train(
             before one: ko=news.jsonl.gz. Without a tag the file's or folder's name tells.
         out: Folder to make; transformers' AutoTokenizer loads it.
         size: Pieces, special ones included.
+        boundaries: What Korean pieces must not cross: all morphemes, only where particles, endings
+            and suffixes begin (je), or none.
+        analyser: What finds the morphemes; kiwi where it is installed, else rules.
         alpha: Language shares are text sizes to this power: 1 as the text is, 0 all equal.
+        korean_floor: Least share of Korean, if it is there.
     """
     from kobert_vocab import train
 
-    train(inputs, out, size=size, alpha=alpha)
+    train(
+        inputs,
+        out,
+        size=size,
+        boundaries=boundaries,
+        analyser=analyser,
+        alpha=alpha,
+        korean_floor=korean_floor,
+    )
     print(f"vocabulary: {out}")  # noqa: T201
 
 

@@ -160,7 +160,11 @@ class Encoder(nn.Module):
         config, weights = read_folder(folder)
         encoder = cls(config)
         prefix = "encoder."
-        own = {name.removeprefix(prefix): w for name, w in weights.items() if prefix in name}
+        own = {
+            name.removeprefix(prefix): weight
+            for name, weight in weights.items()
+            if name.startswith(prefix)
+        }
         _load(encoder, own, folder, may_lack=("pooler.",))
         return encoder.eval()
 

@@ -6,6 +6,7 @@ one integer are all there is.
 
 import json
 from pathlib import Path
+from shutil import rmtree
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -43,9 +44,7 @@ def save_checkpoint(
             state = {"step": step, "identity": identity}
             (partial / STATE).write_text(json.dumps(state, indent=1) + "\n", encoding="utf-8")
     for old in _checkpoints(run)[:-KEPT]:
-        for file in old.iterdir():
-            file.unlink()
-        old.rmdir()
+        rmtree(old)
 
 
 def load_checkpoint(

@@ -110,6 +110,7 @@ def _prepare(config: PretrainConfig) -> _Run:
         "seed": config.seed,
         "steps": config.steps,
         "precision": config.precision,
+        "model": asdict(config.model),
         "data": asdict(config.data),
         "optimizer": asdict(config.optimizer),
     }
@@ -126,14 +127,13 @@ def _device(config: PretrainConfig) -> torch.device:
 
 
 def _loop(run: _Run, metrics: IO[str], stop: "_Stop") -> Evaluation:
-    config = run.config
+    config, first = run.config, run.step
     evaluation: Evaluation | None = None
-    with tqdm(
-        total=config.steps, initial=run.step, unit="step", desc="pretrain", disable=None
-    ) as bar:
+    with tqdm(total=config.steps, initial=first, unit="step", desc="pretrain", disable=None) as bar:
         while run.step < config.steps and not stop.asked:
             row = _train_step(run)
             run.step += 1
+            evaluation = None  # of the model before this step
             _write_row(metrics, row)
             bar.set_postfix(
                 loss=f"{row['masked_loss']:.2f}",
@@ -142,15 +142,23 @@ def _loop(run: _Run, metrics: IO[str], stop: "_Stop") -> Evaluation:
                 refresh=False,
             )
             bar.update()
-            if run.step % config.evaluate_every == 0 or run.step == config.steps or stop.asked:
-                evaluation = _evaluate(run)
-                _write_row(metrics, {"step": run.step, "evaluation": asdict(evaluation)})
-                save_checkpoint(config.out, run.step, run.model, run.optimizer, run.identity)
-                bar.write(
-                    f"step {run.step:,}: held-out loss {evaluation.loss:.3f}, masked accuracy "
-                    f"{evaluation.accuracy:.1%}, next sentence {evaluation.next_accuracy:.1%}"
-                )
+            if run.step % config.evaluate_every == 0:
+                evaluation = _save_and_evaluate(run, metrics)
+        if evaluation is None and run.step > first:
+            evaluation = _save_and_evaluate(run, metrics)
     return evaluation or _evaluate(run)
+
+
+def _save_and_evaluate(run: _Run, metrics: IO[str]) -> Evaluation:
+    # In this order, since whoever sends SIGTERM may not wait for an evaluation.
+    save_checkpoint(run.config.out, run.step, run.model, run.optimizer, run.identity)
+    evaluation = _evaluate(run)
+    _write_row(metrics, {"step": run.step, "evaluation": asdict(evaluation)})
+    tqdm.write(
+        f"step {run.step:,}: held-out loss {evaluation.loss:.3f}, masked accuracy "
+        f"{evaluation.accuracy:.1%}, next sentence {evaluation.next_accuracy:.1%}"
+    )
+    return evaluation
 
 
 def _train_step(run: _Run) -> dict[str, float]:
