@@ -20,6 +20,7 @@ from kobert_vocab.vocabulary import Vocabulary
 IGNORED = -100  # label of an unused slot, PyTorch's own convention
 SPECIALS = 3  # [CLS] A [SEP] B [SEP]
 COUNTED = 5_000_000  # tokens of a language that its frequencies are counted in
+HELD_OUT_MASK_RATE = 0.15  # whatever training masks, so that runs can be compared
 HELD_OUT_EPOCH = 1 << 32  # a name for evaluation's draws that no training epoch reaches
 
 
@@ -65,7 +66,7 @@ class Batches:
         seed: names the whole run.
         sequences: per batch (S).
         length: longest sequence in tokens, special ones included.
-        mask_rate: share of tokens to predict.
+        mask_rate: share of tokens to predict in training; held-out ones keep BERT's 15 %.
         alpha, floors: of the language plan.
 
     Raises:
@@ -107,18 +108,24 @@ class Batches:
 
     def __getitem__(self, step: int) -> Batch:
         first = step * self._sequences
-        return self._packed([self._sample(first + i) for i in range(self._sequences)])
+        samples = [self._sample(first + i) for i in range(self._sequences)]
+        return self._packed(samples, self._mask_rate)
 
     def held_out(self, most: int) -> Iterator[Batch]:
         """Batches of the documents that training never sees, ``most`` sequences per language."""
         sequences = [
-            self._sequence(stretches, permuted(i, len(stretches), 0), code, HELD_OUT_EPOCH, i)
+            self._sequence(
+                stretches,
+                permuted(i, len(stretches), 0),
+                (0, self.plan.languages.index(code), HELD_OUT_EPOCH, i),
+                HELD_OUT_MASK_RATE,
+            )
             for code, stretches in self._side(held_out=True).items()
             if code in self._train
             for i in range(min(most, len(stretches)))
         ]
         for begin in range(0, len(sequences), self._sequences):
-            yield self._packed(sequences[begin : begin + self._sequences])
+            yield self._packed(sequences[begin : begin + self._sequences], HELD_OUT_MASK_RATE)
 
     def training_counts(self, language: str) -> npt.NDArray[np.int64]:
         """How often each id stands in a language's training documents, [V].
@@ -138,23 +145,22 @@ class Batches:
         epoch, place = divmod(within, len(stretches))
         which = self.plan.languages.index(language)
         index = permuted(place, len(stretches), self._seed, which, epoch)
-        return self._sequence(stretches, index, language, epoch, index)
+        return self._sequence(stretches, index, (self._seed, which, epoch, index), self._mask_rate)
 
     def _sequence(
-        self, stretches: Stretches, index: int, language: str, epoch: int, sample: int
+        self, stretches: Stretches, index: int, key: tuple[int, int, int, int], mask_rate: float
     ) -> _Sequence:
-        which = self.plan.languages.index(language)
-        key = (self._seed, which, epoch, sample)
+        """A stretch as a masked pair; ``key`` is (seed, language, epoch, sample)."""
         pair = stretches.pair(index, *key)
         tokens, segments, special = self._joined(pair)
-        chosen = choose(special, self._mask_rate, *key)
+        chosen = choose(special, mask_rate, *key)
         return _Sequence(
             tokens=corrupted(tokens, chosen, self._vocabulary.mask, len(self._vocabulary), *key),
             segments=segments,
             chosen=chosen,
             labels=tokens[chosen].astype(np.int64),
             is_next=pair.is_next,
-            language=which,
+            language=key[1],
         )
 
     def _joined(self, pair: Pair) -> tuple[Ints, Ints, Bools]:
@@ -167,11 +173,11 @@ class Batches:
         special[[0, len(pair.a) + 1, -1]] = True
         return tokens, segments, special
 
-    def _packed(self, sequences: list[_Sequence]) -> Batch:
+    def _packed(self, sequences: list[_Sequence], mask_rate: float) -> Batch:
         lengths = np.array([len(s.tokens) for s in sequences])
         begins = np.concatenate([[0], np.cumsum(lengths)])
         masked = np.concatenate([s.chosen + b for s, b in zip(sequences, begins, strict=False)])
-        slots = len(sequences) * capacity(self._length, self._mask_rate)
+        slots = len(sequences) * capacity(self._length, mask_rate)
         unused = slots - len(masked)
         return Batch(
             tokens=np.concatenate([s.tokens for s in sequences]),
