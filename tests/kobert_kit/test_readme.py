@@ -37,7 +37,10 @@ def test_commands_and_snippets_run(tmp_path):
             run([sys.executable, "-W", "error", "-c", code], tmp_path)
         elif code.startswith("kobert "):
             for line in code.splitlines():
-                run([sys.executable, "-m", *shlex.split(line.replace("kobert", "kobert_kit", 1))], tmp_path)
+                run(
+                    [sys.executable, "-m", *shlex.split(line.replace("kobert", "kobert_kit", 1))],
+                    tmp_path,
+                )
                 commands += 1
     assert commands == 4
     assert (tmp_path / "work/run/report.html").exists()
