@@ -70,7 +70,7 @@ class Batches:
         alpha, floors: of the language plan.
 
     Raises:
-        InputError: the vocabulary is another one, or there is nothing to train on.
+        InputError: the vocabulary is another one, or there is nothing to train or evaluate on.
     """
 
     def __init__(
@@ -96,6 +96,12 @@ class Batches:
         self._train = self._side(held_out=False)
         if not self._train:
             raise InputError("the corpus has no text to train on")
+        self._kept = {c: s for c, s in self._side(held_out=True).items() if c in self._train}
+        if not self._kept:
+            raise InputError(
+                "the corpus keeps no document for evaluation; put blank lines between documents "
+                "(a language needs four) and build it with --held-out above 0"
+            )
         tokens = {code: _tokens(s.shard, held_out=False) for code, s in self._train.items()}
         self.plan: LanguagePlan = language_plan(tokens, alpha, floors)
 
@@ -120,8 +126,7 @@ class Batches:
                 (0, self.plan.languages.index(code), HELD_OUT_EPOCH, i),
                 HELD_OUT_MASK_RATE,
             )
-            for code, stretches in self._side(held_out=True).items()
-            if code in self._train
+            for code, stretches in self._kept.items()
             for i in range(min(most, len(stretches)))
         ]
         for begin in range(0, len(sequences), self._sequences):

@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 
 from kobert_kit.corpus.batches import IGNORED, Batches
+from kobert_kit.corpus.build import build_corpus
 from kobert_kit.corpus.masking import capacity
+from kobert_kit.corpus.shards import Corpus
 from kobert_vocab.errors import InputError
 
 SEQUENCES, LENGTH = 16, 48
@@ -123,6 +125,13 @@ def test_held_out_batches_are_always_the_same(batches, corpus):
     seen = Counter(batches.plan.languages[i] for batch in first for i in batch.language)
     assert set(seen) == set(corpus.shards)
     assert max(seen.values()) <= 4
+
+
+def test_a_corpus_without_held_out_text_is_refused(vocab_folder, vocabulary, tmp_path):
+    (tmp_path / "ko.txt").write_text("첫째 문장이다.\n둘째 문장이다.\n", encoding="utf-8")
+    build_corpus([tmp_path / "ko.txt"], vocab=vocab_folder, out=tmp_path / "c")
+    with pytest.raises(InputError, match="put blank lines between documents"):
+        Batches(Corpus.load(tmp_path / "c"), vocabulary, seed=0, sequences=1, length=LENGTH)
 
 
 def test_another_vocabulary_is_refused(corpus, vocabulary):

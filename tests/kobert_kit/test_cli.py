@@ -241,6 +241,43 @@ def test_help_needs_no_torch_and_is_quick():
     assert min(run_alone("--help")[1] for _ in range(3)) < 1.0
 
 
+WITHOUT_TORCH = """
+import sys
+class NoTorch:
+    def find_spec(name, path=None, target=None):
+        if name == "torch":
+            raise ModuleNotFoundError("No module named 'torch'", name="torch")
+sys.meta_path.insert(0, NoTorch)
+from kobert_kit.cli import main
+main()
+"""
+
+
+def without_torch(*arguments):
+    return subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_vocabulary_and_corpus_need_no_torch(tmp_path):
+    path = text_file(tmp_path, "ko.txt", "나는 학교에 간다.\n" * 50)
+    vocab = tmp_path / "v"
+    flags = ("--size", 2_850, "--analyser", "rules")
+    done = without_torch("vocab", "train", path, "--out", vocab, *flags)
+    assert done.returncode == 0, done.stderr
+    done = without_torch("corpus", "build", path, "--vocab", vocab, "--out", tmp_path / "c")
+    assert done.returncode == 0, done.stderr
+
+
+def test_what_needs_torch_says_how_to_get_it(tmp_path):
+    done = without_torch("fill-mask", tmp_path, "[MASK]")
+    assert done.returncode == 2
+    assert done.stderr == "kobert: this needs torch: pip install 'kobert-kit[train]'\n"
+
+
 def test_every_command_has_help():
     done, _ = run_alone("--help")
     assert done.returncode == 0
