@@ -265,7 +265,7 @@ def without_torch(*arguments):
 def test_vocabulary_and_corpus_need_no_torch(tmp_path):
     path = text_file(tmp_path, "ko.txt", "나는 학교에 간다.\n" * 50)
     vocab = tmp_path / "v"
-    flags = ("--size", 2_850, "--analyser", "rules")
+    flags = ("--size", 2_858, "--analyser", "rules")
     done = without_torch("vocab", "train", path, "--out", vocab, *flags)
     assert done.returncode == 0, done.stderr
     done = without_torch("corpus", "build", path, "--vocab", vocab, "--out", tmp_path / "c")
