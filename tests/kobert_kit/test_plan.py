@@ -27,6 +27,13 @@ def test_any_stretch_of_a_thousand_samples_has_the_right_mix(start):
         assert abs(seen[code] / 1_000 - share) < 0.01
 
 
+def test_many_small_languages_do_not_crowd_the_start():
+    tokens = {f"x{i}": 1_000 for i in range(400)} | {"ko": 1_000}
+    plan = language_plan(tokens, 1.0, {"ko": 0.6})
+    seen = Counter(plan.sample(i)[0] for i in range(500))
+    assert abs(seen["ko"] / 500 - 0.6) < 0.01
+
+
 def test_a_languages_samples_are_numbered_without_gaps():
     plan = language_plan(TOKENS, 0.5)
     following = Counter()

@@ -54,3 +54,9 @@ def test_the_rate_rises_then_falls_to_nothing(steps, warmup):
     assert rates[:top] == sorted(rates[:top])
     assert rates[top:] == sorted(rates[top:], reverse=True)
     assert learning_rate(steps, steps, config) == 0
+
+
+def test_the_rate_falls_in_a_line_from_the_end_of_the_warm_up():
+    config = OptimizerConfig(learning_rate=2.0, warmup=0.1)
+    rates = {step: learning_rate(step, 100, config) for step in (0, 4, 9, 10, 55, 99)}
+    assert rates == pytest.approx({0: 0.2, 4: 1.0, 9: 2.0, 10: 2.0, 55: 1.0, 99: 2 / 90})
