@@ -193,7 +193,8 @@ def _with_config(arguments: list[str]) -> list[str]:
         if arguments[0] == "pretrain" and argument.split("=")[0] == "--config":
             following = arguments[place + 1 : place + 2]
             path = argument.partition("=")[2] or "".join(following)
-            return ["pretrain", *flags_from_toml(Path(path)), *arguments[1:]]
+            if path:  # else tyro says that the value is missing
+                return ["pretrain", *flags_from_toml(Path(path)), *arguments[1:]]
     return arguments
 
 

@@ -1,5 +1,6 @@
 """Fill ``[MASK]`` in a text, with our model folder or any Hugging Face BERT."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,7 +36,12 @@ class MaskFiller:
                 f"{folder}: no tokenizer.json; write one with transformers: "
                 "AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)"
             )
-        self._tokenizer = Tokenizer.from_file(str(path))
+        text = path.read_text(encoding="utf-8", errors="replace")
+        try:  # here, since the tokenizer's own errors are of no kind that could be told apart
+            json.loads(text)
+        except json.JSONDecodeError as error:
+            raise InputError(f"{path}: not JSON ({error}); copy it again") from error
+        self._tokenizer = Tokenizer.from_str(text)
         mask = self._tokenizer.token_to_id(MASK)
         if mask is None:
             raise InputError(f"{path}: the vocabulary has no {MASK}")
@@ -46,8 +52,12 @@ class MaskFiller:
         """The ``top`` pieces for each mask of ``text``, best first.
 
         Raises:
-            InputError: no mask in the text, or more tokens than the model takes.
+            InputError: no mask in the text, more tokens than the model takes, or ``top`` is not
+                between 1 and the size of the vocabulary.
         """
+        size = self._model.config.vocab_size
+        if not 1 <= top <= size:
+            raise InputError(f"top is {top}; it must lie between 1 and the {size} pieces there are")
         encoding = self._tokenizer.encode(text)
         ids = torch.tensor(encoding.ids)
         masked = (ids == self._mask).nonzero().flatten()

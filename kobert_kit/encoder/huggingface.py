@@ -7,6 +7,7 @@ query, key and value apart, we keep them in one matrix.
 import json
 import re
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 from safetensors import SafetensorError
@@ -123,6 +124,8 @@ def _read_config(folder: Path) -> EncoderConfig:
         )
     except KeyError as error:
         raise InputError(f"{path}: no key {error}") from error
+    except TypeError as error:  # a number written as a string, say
+        raise InputError(f"{path}: a value of the wrong type ({error})") from error
 
 
 def _read_weights(folder: Path) -> Weights:
@@ -132,7 +135,12 @@ def _read_weights(folder: Path) -> Weights:
         except SafetensorError as error:
             raise InputError(f"{folder / WEIGHTS}: broken ({error}); copy it again") from error
     if (folder / OLD_WEIGHTS).exists():  # checkpoints from before safetensors
-        weights: Weights = torch.load(folder / OLD_WEIGHTS, map_location="cpu", weights_only=True)
+        path = folder / OLD_WEIGHTS
+        try:
+            weights: Weights = torch.load(path, map_location="cpu", weights_only=True)
+        except (EOFError, RuntimeError, UnpicklingError) as error:
+            reason = str(error).splitlines()[0] if str(error) else "it ends too early"
+            raise InputError(f"{path}: broken or not plain weights ({reason})") from error
         return weights
     raise InputError(f"{folder}: no weights ({WEIGHTS} or {OLD_WEIGHTS})")
 

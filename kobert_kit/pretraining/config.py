@@ -14,6 +14,9 @@ from kobert_vocab.errors import InputError
 class ModelConfig:
     """Shape of the encoder; the vocabulary gives its size. Defaults: BERT-Base."""
 
+    # The fields of `EncoderConfig` that a run may choose. That one lives beside torch, which
+    # `--help` must not wait for.
+
     hidden_size: int = 768
     """Width of a token's vector."""
     layers: int = 12
@@ -128,7 +131,7 @@ def flags_from_toml(path: Path) -> list[str]:
     """
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
+    except (FileNotFoundError, IsADirectoryError) as error:
         raise InputError(f"{path}: no such file") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not TOML: {error}") from error

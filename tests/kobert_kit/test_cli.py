@@ -209,6 +209,13 @@ def test_fill_mask_prints_pieces_with_shares(kobert, tmp_path, vocab_folder, voc
     assert out.count("[MASK]") == 2
     assert out.count("%") == 6
     assert "no [MASK]" in kobert("fill-mask", tmp_path, "가나다")[2]
+    for top in (0, 99_999):
+        code, _, err = kobert("fill-mask", tmp_path, "[MASK]", "--top", top)
+        assert (code, err.startswith(f"kobert: top is {top}")) == (2, True)
+    (tmp_path / "tokenizer.json").write_text('{"model": ')
+    code, _, err = kobert("fill-mask", tmp_path, "[MASK]")
+    assert (code, "tokenizer.json: not JSON" in err) == (2, True)
+    (tmp_path / "tokenizer.json").write_bytes((vocab_folder / "tokenizer.json").read_bytes())
     assert (
         "takes 16"
         in kobert("fill-mask", tmp_path, "가 나 다 라 마 바 사 아 자 차 카 타 파 [MASK]")[2]

@@ -257,6 +257,7 @@ def test_the_start_is_a_cut_normal():
         ({"hidden_act": "relu"}, "hidden_act is 'relu'"),
         ({"position_embedding_type": "relative_key"}, "position_embedding_type"),
         ({"num_attention_heads": 5}, "head size"),
+        ({"hidden_size": "64"}, "wrong type"),
         ({"intermediate_size": 97}, "feed_forward_in.weight is"),
         ({"num_hidden_layers": 4}, "the weights lack encoder.layers.3"),
     ],
@@ -279,6 +280,11 @@ def test_missing_keys_files_and_broken_weights(folder):
     with pytest.raises(InputError, match="broken"):
         PretrainingModel.from_pretrained(folder)
     (folder / "model.safetensors").unlink()
+    for content in (b"", b"not a checkpoint", b"\x80\x02cos\nsystem\n."):
+        (folder / "pytorch_model.bin").write_bytes(content)
+        with pytest.raises(InputError, match="broken or not plain weights"):
+            PretrainingModel.from_pretrained(folder)
+    (folder / "pytorch_model.bin").unlink()
     with pytest.raises(InputError, match="no weights"):
         PretrainingModel.from_pretrained(folder)
     (folder / "config.json").unlink()
