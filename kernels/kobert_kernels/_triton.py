@@ -16,9 +16,13 @@ import torch
 try:
     import triton
     import triton.language as tl
+
+    INSTALLED = True
 except ModuleNotFoundError as error:
     if error.name != "triton":
         raise  # a broken installation is not a missing one
+
+    INSTALLED = False
 
     class _Missing:
         """Stands for `triton` and `triton.language` while the kernels are being defined."""
@@ -28,6 +32,9 @@ except ModuleNotFoundError as error:
 
         def jit(self, function: Callable[..., Any], **options: object) -> _Missing:
             return self
+
+        def constexpr_function(self, function: Callable[..., Any]) -> Callable[..., Any]:
+            return function
 
         def __getitem__(self, grid: object) -> Callable[..., Any]:
             raise RuntimeError("triton is not installed: pip install triton")
@@ -40,7 +47,17 @@ Pointer: TypeAlias = tl.tensor  # a torch tensor outside, the address of its fir
 Scalar: TypeAlias = tl.tensor  # one number
 Tile: TypeAlias = tl.tensor  # a block of numbers or addresses in registers
 
-__all__ = ["Pointer", "Scalar", "Tile", "jit", "on_device_of", "tl"]
+__all__ = [
+    "Pointer",
+    "Scalar",
+    "Tile",
+    "accumulator",
+    "can_run_on",
+    "jit",
+    "offset",
+    "on_device_of",
+    "tl",
+]
 
 
 def jit(*do_not_specialize: str) -> Callable[[Callable[..., Any]], Any]:
@@ -61,3 +78,28 @@ def on_device_of(tensor: torch.Tensor) -> AbstractContextManager[None]:
     """Launches inside go to the GPU of `tensor`; nothing for a tensor on a CPU."""
     context: AbstractContextManager[None] = torch.cuda.device_of(tensor)  # type: ignore[no-untyped-call]
     return context
+
+
+def can_run_on(device: torch.device) -> str | None:
+    """Why kernels cannot run on `device`, or None: they run on a GPU, and in the interpreter."""
+    if not INSTALLED:
+        return "triton is not installed"
+    if device.type == "cuda" or triton.knobs.runtime.interpret:
+        return None
+    return f"the kernels need a GPU, the tensors are on {device.type}"
+
+
+@jit()
+def offset(row: Tile, stride: Scalar) -> Tile:
+    """How far `row` is from the start of its tensor, in 64 bits.
+
+    Every kernel comes by its row offsets here: 17 thousand rows of logits over 128 thousand words
+    are past 2^31 elements, and a 32-bit product would wrap silently.
+    """
+    return row.to(tl.int64) * stride
+
+
+@triton.constexpr_function
+def accumulator(element: Any) -> Any:  # noqa: ANN401 - a dtype of triton's
+    """What sums over elements of a dtype are kept in: fp32, or fp64 where the input is fp64."""
+    return tl.float64 if element == tl.float64 else tl.float32
