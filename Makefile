@@ -34,8 +34,8 @@ wheel: $(READY) ## build the wheel, install it in a clean environment, run the d
 	  "$$(echo build/wheel/*.whl)[train]"
 	cd build/wheel/elsewhere && ../venv/bin/kobert demo --out demo
 
-gpu: ## kernel parity in bf16 on this machine's CUDA device, with the Python that has its torch
-	$(PYTHON) -m pytest -m gpu tests/kernels
+gpu: ## all that needs a GPU, in under 10 minutes: parity, sanitizers, tuning, benchmarks, a BERT step
+	$(PYTHON) benchmarks/gpu.py
 
 clean: ## remove the environment, caches and the demo's output
 	rm -rf $(VENV) demo build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -20,6 +20,7 @@ TRAINING_PACKAGES = ("jinja2", "matplotlib", "safetensors", "torch")
 app = tyro.extras.SubcommandApp()
 vocab_app = tyro.extras.SubcommandApp()
 corpus_app = tyro.extras.SubcommandApp()
+kernels_app = tyro.extras.SubcommandApp()
 
 
 @app.command
@@ -36,6 +37,7 @@ def demo(*, out: Path = Path("demo")) -> None:
 
 app.command(vocab_app, name="vocab", help="Vocabularies: train, verify.")
 app.command(corpus_app, name="corpus", help="Corpora: build.")
+app.command(kernels_app, name="kernels", help="Fused kernels: check, inspect, report, bench, tune.")
 
 
 @vocab_app.command(name="train")
@@ -148,6 +150,67 @@ def fill_mask(model: Folder, text: Positional[str], /, *, top: int = 5) -> None:
         print(f"[MASK] {number}")  # noqa: T201
         for fill in fills:
             print(f"  {fill.probability:6.1%}  {fill.piece}")  # noqa: T201
+
+
+@kernels_app.command(name="check")
+def kernels_check(
+    *,
+    ops: tuple[str, ...] = (),
+    dtypes: tuple[str, ...] = (),
+    small: bool = False,
+    out: Path | None = None,
+) -> None:
+    """Compare every kernel with PyTorch in fp64, on the GPU or without one in the interpreter.
+
+    Args:
+        ops: Ops to check; all if not given.
+        dtypes: fp32, fp16, bf16; all that can be tested here if not given.
+        small: On a GPU too only the cases that the interpreter takes.
+        out: JSON file for every number.
+    """
+    from kobert_kit.kernel_commands import check
+
+    if not check(ops, dtypes, small=small, out=out):
+        sys.exit(1)
+
+
+@kernels_app.command(name="bench")
+def kernels_bench(
+    *,
+    ops: tuple[str, ...] = (),
+    out: Path = Path("benchmarks/results"),
+    dispatch: Annotated[bool, arg(name="update-dispatch")] = False,
+) -> None:
+    """Time every implementation of every op, and write the tables.
+
+    Args:
+        ops: Ops to time; all if not given.
+        out: Folder for <device>.json and <device>.md.
+        dispatch: Let these times decide what runs on this kind of device from now on.
+    """
+    from kobert_kit.kernel_commands import bench
+
+    bench(ops, out, dispatch=dispatch)
+
+
+@kernels_app.command(name="tune")
+def kernels_tune(*, ops: tuple[str, ...] = ()) -> None:
+    """Find the launch parameters that are fastest on this GPU, and put them in the table.
+
+    Args:
+        ops: Ops to tune; all if not given.
+    """
+    from kobert_kit.kernel_commands import tune
+
+    tune(ops)
+
+
+@kernels_app.command(name="report")
+def kernels_report() -> None:
+    """Say for each kind of call which implementation runs, why, and why not the others."""
+    from kobert_kit.kernel_commands import report
+
+    report()
 
 
 def main() -> None:

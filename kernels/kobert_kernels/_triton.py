@@ -99,7 +99,7 @@ def offset(row: Tile, stride: Scalar) -> Tile:
     return row.to(tl.int64) * stride
 
 
-@triton.constexpr_function
+@triton.constexpr_function  # type: ignore[untyped-decorator]
 def accumulator(element: Any) -> Any:  # noqa: ANN401 - a dtype of triton's
     """What sums over elements of a dtype are kept in: fp32, or fp64 where the input is fp64."""
     return tl.float64 if element == tl.float64 else tl.float32

@@ -1,8 +1,8 @@
 """The second stage of every gradient that is a sum over rows.
 
 In the first stage each program of a backward kernel adds up the rows it meets and writes one row of
-partial sums. Here these are added in a fixed order. No locks and no atomics: equal inputs give equal
-bits.
+partial sums. Here these are added in a fixed order. No locks and no atomics: equal inputs give
+equal bits.
 
 Legend: K sums, P programs of the first stage, N width.
 """

@@ -1,4 +1,4 @@
-"""Parity: what every op is compared on, and what counts as equal.
+"""Parity: what counts as equal, and proof that the rule can fail.
 
 The exact answer is the PyTorch reference in fp64, on inputs already rounded to the dtype under
 test. A kernel passes if it is not much farther from it than plain PyTorch in that dtype is:
@@ -10,166 +10,24 @@ floor is 2 ulp of the dtype at max |exact|, times sqrt(rows) for a sum over rows
 errors add up like a random walk. A quarter of it is 0.5 ulp: rounding to nearest alone leaves an
 rms of 0.29 ulp. Both are needed: the maximum finds one wrong row, the rms an error spread over all
 of them.
+
+A rule that nothing fails proves nothing. So each comparison is repeated with results that are wrong
+on purpose (`DAMAGES`), each of which the rule must reject.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import ClassVar
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from .attention import attention_reference, attention_triton
-from .layer_norm import layer_norm_reference, layer_norm_triton
-
-Tensors = dict[str, Tensor]
-Op = Callable[..., Tensor]
-
-
-@dataclass(frozen=True, kw_only=True)
-class LayerNormCase:
-    """LayerNorm of `rows` rows."""
-
-    rows: int
-    width: int
-    residual: bool = False
-    dropout: float = 0.0
-    mean: float = 0.0
-    """Added to x: with a large mean a variance from E[z^2] - E[z]^2 cancels."""
-    weight_dtype: torch.dtype | None = None
-    """The dtype of weight and bias, if not `dtype`."""
-    dtype: torch.dtype = torch.float32
-
-    sums_over_rows: ClassVar[tuple[str, ...]] = ("dweight", "dbias")
-    kernel: ClassVar[Op] = staticmethod(layer_norm_triton)
-    reference: ClassVar[Op] = staticmethod(layer_norm_reference)
-
-    @property
-    def name(self) -> str:
-        """For people and test ids."""
-        parts = [f"layer_norm-{self.rows}x{self.width}"]
-        parts += ["residual"] * self.residual + [f"dropout{self.dropout}"] * (self.dropout > 0)
-        parts += [f"mean{self.mean:g}"] * (self.mean != 0)
-        parts += ["mixed"] * (self.weight_dtype is not None) + [_short(self.dtype)]
-        return "-".join(parts)
-
-    def inputs(self, device: torch.device | str) -> Tensors:
-        """Random inputs, the incoming gradient `grad` among them, equal on every device."""
-        draw = torch.Generator().manual_seed(0)
-        shape = (self.rows, self.width)
-        named = {"x": torch.randn(shape, generator=draw) + self.mean}
-        if self.residual:
-            named["residual"] = torch.randn(shape, generator=draw)
-        named["grad"] = torch.randn(shape, generator=draw)
-        weight_dtype = self.weight_dtype or self.dtype
-        for name in ("weight", "bias"):
-            named[name] = torch.randn(self.width, generator=draw).to(weight_dtype)
-        return {
-            name: t.to(device, t.dtype if name in ("weight", "bias") else self.dtype)
-            for name, t in named.items()
-        }
-
-    def run(self, op: Op, inputs: Tensors) -> Tensors:
-        """The op's result `y` and all gradients."""
-        leaves = {n: t.detach().requires_grad_() for n, t in inputs.items() if n != "grad"}
-        seed = torch.tensor([1234], device=inputs["x"].device) if self.dropout > 0 else None
-        y = op(**leaves, dropout=self.dropout, seed=seed)
-        return _with_gradients(y, leaves, inputs["grad"])
-
-
-@dataclass(frozen=True, kw_only=True)
-class AttentionCase:
-    """Attention over packed sequences of the given lengths."""
-
-    lengths: tuple[int, ...]
-    heads: int
-    head_size: int
-    dropout: float = 0.0
-    scale: float | None = None
-    dtype: torch.dtype = torch.float32
-
-    sums_over_rows: ClassVar[tuple[str, ...]] = ()
-    kernel: ClassVar[Op] = staticmethod(attention_triton)
-    reference: ClassVar[Op] = staticmethod(attention_reference)
-
-    @property
-    def name(self) -> str:
-        """For people and test ids."""
-        lengths = "+".join(map(str, self.lengths[:6])) + "+" * (len(self.lengths) > 6)
-        parts = [f"attention-{lengths}-h{self.heads}-d{self.head_size}"]
-        parts += [f"dropout{self.dropout}"] * (self.dropout > 0)
-        parts += [f"scale{self.scale}"] * (self.scale is not None) + [_short(self.dtype)]
-        return "-".join(parts)
-
-    def inputs(self, device: torch.device | str) -> Tensors:
-        """Random inputs; q, k and v are views of one packed tensor, as a model has them."""
-        draw = torch.Generator().manual_seed(0)
-        shape = (sum(self.lengths), 3, self.heads, self.head_size)
-        q, k, v = torch.randn(shape, generator=draw).to(device, self.dtype).unbind(1)
-        grad = torch.randn(q.shape, generator=draw).to(device, self.dtype)
-        return {"q": q, "k": k, "v": v, "grad": grad}
-
-    def run(self, op: Op, inputs: Tensors) -> Tensors:
-        """The op's result `y` and all gradients."""
-        leaves = {n: t.detach().requires_grad_() for n, t in inputs.items() if n != "grad"}
-        device = inputs["q"].device
-        bounds = torch.tensor((0, *self.lengths)).cumsum(0).to(device, torch.int32)
-        seed = torch.tensor([1234], device=device) if self.dropout > 0 else None
-        longest = max(self.lengths, default=0)
-        y = op(
-            leaves["q"],
-            leaves["k"],
-            leaves["v"],
-            bounds,
-            longest,
-            scale=self.scale,
-            dropout=self.dropout,
-            seed=seed,
-        )
-        return _with_gradients(y, leaves, inputs["grad"])
-
-
-Case = LayerNormCase | AttentionCase
-
-# Small enough for Triton's interpreter. Widths and lengths of 1, primes, powers of two and one
-# beside them; each head size; each option alone and with others.
-_CASES: tuple[Case, ...] = (
-    LayerNormCase(rows=1, width=1),
-    LayerNormCase(rows=7, width=3, residual=True),
-    LayerNormCase(rows=16, width=64, dropout=0.1),
-    LayerNormCase(rows=37, width=100, residual=True, dropout=0.1),
-    LayerNormCase(rows=19, width=129, residual=True, dropout=0.5, weight_dtype=torch.float32),
-    LayerNormCase(rows=5, width=768, residual=True),
-    # The rounding of one mean moves a whole row, so it takes many rows to compare two roundings.
-    LayerNormCase(rows=64, width=769, mean=1000.0),
-    LayerNormCase(rows=2, width=1031, residual=True, dropout=0.1),
-    # Not (1,): dQ and dK of a lone token are exactly 0, and the floor with them.
-    AttentionCase(lengths=(1, 2), heads=1, head_size=16),
-    AttentionCase(lengths=(5, 0, 17, 1), heads=2, head_size=16, dropout=0.1),
-    AttentionCase(lengths=(31, 33), heads=2, head_size=32),
-    AttentionCase(lengths=(64, 3, 13), heads=2, head_size=64, dropout=0.1),
-    AttentionCase(lengths=(37,), heads=1, head_size=64, scale=0.3),
-    AttentionCase(lengths=(7, 40), heads=1, head_size=96, dropout=0.1),
-    AttentionCase(lengths=(29, 2), heads=1, head_size=128),
-)
-# BERT's own shapes and several tiles per sequence, for a GPU.
-_LARGE_CASES: tuple[Case, ...] = (
-    LayerNormCase(rows=4096, width=768, residual=True, dropout=0.1),
-    LayerNormCase(rows=4097, width=1024, residual=True),
-    AttentionCase(lengths=(128,) * 32, heads=12, head_size=64, dropout=0.1),
-    AttentionCase(lengths=(512, 100, 511, 0, 257), heads=12, head_size=64, dropout=0.1),
-    AttentionCase(lengths=(512, 300), heads=16, head_size=64),
-    AttentionCase(lengths=(200, 129), heads=8, head_size=96, dropout=0.1),
-    AttentionCase(lengths=(200, 129), heads=8, head_size=128, dropout=0.1),
-)
-
-
-def cases(dtype: torch.dtype, *, large: bool) -> list[Case]:
-    """Every case in one dtype: those for the interpreter, and if `large` those for a GPU too."""
-    return [replace(case, dtype=dtype) for case in _CASES + (_LARGE_CASES if large else ())]
+from . import dispatch
+from .cases import Case, Op, Tensors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,6 +36,7 @@ class Comparison:
 
     name: str
     error: float
+    plain_error: float
     allowed_error: float
     rms: float
     allowed_rms: float
@@ -187,11 +46,22 @@ class Comparison:
         """False for NaN too."""
         return self.error <= self.allowed_error and self.rms <= self.allowed_rms
 
+    @property
+    def of_limit(self) -> float:
+        """The error over what is allowed, of maximum and rms the worse: above 1 it fails."""
+        return max(_ratio(self.error, self.allowed_error), _ratio(self.rms, self.allowed_rms))
+
     def __str__(self) -> str:
         return (
             f"{self.name}: max {self.error:.2e} (allowed {self.allowed_error:.2e}), "
             f"rms {self.rms:.2e} (allowed {self.allowed_rms:.2e})"
         )
+
+
+def _ratio(error: float, allowed: float) -> float:
+    if error <= allowed:
+        return error / allowed if allowed > 0 else 0.0
+    return error / allowed if allowed > 0 else math.inf  # NaN lands here and stays NaN
 
 
 def compare(
@@ -216,47 +86,21 @@ def compare(
             f"and {list(exact.shape)}"
         )
     if exact.numel() == 0:
-        return Comparison(name=name, error=0.0, allowed_error=0.0, rms=0.0, allowed_rms=0.0)
+        zero = dict.fromkeys(("error", "plain_error", "allowed_error", "rms", "allowed_rms"), 0.0)
+        return Comparison(name=name, **zero)
     error, plain_error = ours.double() - exact, plain.double() - exact
-    floor = 2 * _ulp(ours.dtype, exact.abs().max().item()) * math.sqrt(summed_rows)
+    largest = plain_error.abs().max().item()
+    floor = 0.0  # of a count
+    if ours.is_floating_point():
+        floor = 2 * _ulp(ours.dtype, exact.abs().max().item()) * math.sqrt(summed_rows)
     return Comparison(
         name=name,
         error=error.abs().max().item(),
-        allowed_error=factor * plain_error.abs().max().item() + floor,
+        plain_error=largest,
+        allowed_error=factor * largest + floor,
         rms=error.square().mean().sqrt().item(),
         allowed_rms=1.5 * plain_error.square().mean().sqrt().item() + floor / 4,
     )
-
-
-def check(case: Case, device: torch.device | str, op: Op | None = None) -> list[Comparison]:
-    """Run a case and compare its result and gradients; `op` is the Triton kernel if not given."""
-    inputs = case.inputs(device)
-    ours = case.run(op or case.kernel, inputs)
-    return compare_all(case, ours)
-
-
-def compare_all(case: Case, ours: Tensors) -> list[Comparison]:
-    """Compare what `case.run` returned with what PyTorch gives in the same dtype and in fp64."""
-    inputs = case.inputs(ours["y"].device)
-    plain = case.run(case.reference, inputs)
-    exact = case.run(case.reference, {name: t.double() for name, t in inputs.items()})
-    return [
-        compare(
-            name,
-            ours[name],
-            plain[name],
-            exact[name],
-            factor=2.0 if name == "y" else 3.0,
-            summed_rows=inputs["grad"].shape[0] if name in case.sums_over_rows else 1,
-        )
-        for name in exact
-    ]
-
-
-def _with_gradients(y: Tensor, leaves: Tensors, grad: Tensor) -> Tensors:
-    gradients = torch.autograd.grad(y, list(leaves.values()), grad)
-    named = {f"d{name}": gradient for name, gradient in zip(leaves, gradients, strict=True)}
-    return {"y": y.detach()} | named
 
 
 def _ulp(dtype: torch.dtype, value: float) -> float:
@@ -265,5 +109,159 @@ def _ulp(dtype: torch.dtype, value: float) -> float:
     return info.eps * 2.0 ** math.floor(math.log2(max(abs(value), info.tiny)))
 
 
-def _short(dtype: torch.dtype) -> str:
-    return {torch.float32: "fp32", torch.float16: "fp16", torch.bfloat16: "bf16"}[dtype]
+@dataclass(frozen=True, kw_only=True)
+class Answers:
+    """What a case must give: in fp64, and what plain PyTorch makes of it."""
+
+    case: Case
+    plain: Tensors
+    exact: Tensors
+
+    def compare(self, ours: Tensors) -> list[Comparison]:
+        """One comparison for each result and gradient."""
+        return [self.compare_one(name, ours[name]) for name in self.exact]
+
+    def compare_one(self, name: str, ours: Tensor) -> Comparison:
+        """Apply the rule to one of them."""
+        return compare(
+            name,
+            ours,
+            self.plain[name],
+            self.exact[name],
+            factor=2.0 if name in self.case.results else 3.0,
+            summed_rows=self.case.summed_rows if name in self.case.sums_over_rows else 1,
+        )
+
+
+def answers(case: Case, inputs: Tensors) -> Answers:
+    """Run the PyTorch reference in the dtype of the case and in fp64."""
+    reference = implementation(case.op, "torch")
+    double = {n: t.double() if t.is_floating_point() else t for n, t in inputs.items()}
+    return Answers(case=case, plain=case.run(reference, inputs), exact=case.run(reference, double))
+
+
+def implementation(op: str, name: str) -> Op:
+    """An implementation of an op by its name."""
+    return next(i.run for i in dispatch.implementations(op) if i.name == name)
+
+
+# Teeth
+
+Damage = Callable[[Tensor], Tensor]
+
+
+def _one_wrong_row(right: Tensor) -> Tensor:
+    """The last row is the first; of a vector the last element."""
+    wrong = right.clone()
+    wrong[-1:] = right[:1]
+    return wrong
+
+
+def _swapped(right: Tensor) -> Tensor:
+    """Rows in reverse order, as when an index runs the wrong way or two outputs are exchanged."""
+    return right.flip(0)
+
+
+def _few_bits(right: Tensor) -> Tensor:
+    """As after a long sum in bf16.
+
+    8 bits are left of fp32. Of 16-bit results 4, as terms that are smaller than an ulp of the
+    running sum are lost.
+    """
+    if right.dtype == torch.float32:
+        return right.bfloat16().float()
+    exponent = torch.frexp(right.float())[1]
+    return torch.ldexp(torch.ldexp(right.float(), 4 - exponent).round(), exponent - 4).to(
+        right.dtype
+    )
+
+
+DAMAGES: dict[str, Damage] = {
+    "zeros": torch.zeros_like,
+    "one wrong row": _one_wrong_row,
+    "swapped": _swapped,
+    "few bits": _few_bits,
+}
+
+
+def teeth(known: Answers) -> Iterator[tuple[str, str, bool]]:
+    """(tensor, damage, rejected) for every damage that makes a tensor worse than PyTorch's.
+
+    The others are none: dQ of a lone token is exactly 0, and so is its copy of zeros.
+    """
+    for name, right in known.plain.items():
+        if right.numel() == 0:
+            continue
+        for damage, apply in DAMAGES.items():
+            wrong = apply(right[None] if right.dim() == 0 else right).view(right.shape)
+            judged = known.compare_one(name, wrong)
+            if judged.error > judged.plain_error:
+                yield name, damage, not judged.passed
+
+
+# The whole check of one case
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """Of one case on one device."""
+
+    case: Case
+    comparisons: list[Comparison]
+    teeth: int
+    """Wrong results that the rule rejected."""
+    toothless: list[str]
+    """Wrong results that passed."""
+    inputs_changed: list[str]
+
+    @property
+    def passed(self) -> bool:
+        """All of it."""
+        good = all(c.passed for c in self.comparisons)
+        return good and not self.toothless and not self.inputs_changed
+
+    @property
+    def problems(self) -> list[str]:
+        """In one line each."""
+        lines = [str(c) for c in self.comparisons if not c.passed]
+        lines += [f"the rule accepts {what}" for what in self.toothless]
+        return lines + [f"input {name} was changed" for name in self.inputs_changed]
+
+
+def check(case: Case, device: torch.device | str, op: Op | None = None) -> Verdict:
+    """Run a case on poisoned memory and judge it; `op` is the Triton kernel if not given."""
+    inputs = case.inputs(device)
+    before = {name: tensor.clone() for name, tensor in inputs.items()}
+    with poisoned_memory():
+        ours = case.run(op or implementation(case.op, "triton"), inputs)
+    changed = [name for name, t in inputs.items() if not torch.equal(t, before[name])]
+    known = answers(case, inputs)
+    bites = list(teeth(known))
+    return Verdict(
+        case=case,
+        comparisons=known.compare(ours),
+        teeth=sum(rejected for _, _, rejected in bites),
+        toothless=[f"{damage} for {name}" for name, damage, rejected in bites if not rejected],
+        inputs_changed=changed,
+    )
+
+
+@contextmanager
+def poisoned_memory() -> Iterator[None]:
+    """New memory holds NaN, so that an element no kernel wrote cannot pass for a result."""
+    plain = {name: getattr(torch, name) for name in ("empty", "empty_like")}
+
+    def poisoned(allocate: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        def allocate_nan(*args: Any, **options: Any) -> Tensor:  # noqa: ANN401
+            tensor = allocate(*args, **options)
+            return tensor.fill_(math.nan) if tensor.is_floating_point() else tensor
+
+        return allocate_nan
+
+    for name, allocate in plain.items():
+        setattr(torch, name, poisoned(allocate))
+    try:
+        yield
+    finally:
+        for name, allocate in plain.items():
+            setattr(torch, name, allocate)

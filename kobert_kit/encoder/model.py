@@ -15,8 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kobert_kernels import attention, layer_norm
-from kobert_kernels.philox import keep_rows, keep_scale
+from kobert_kernels import attention, bias_gelu, embedding, layer_norm, linear_cross_entropy
 from kobert_kit.encoder.config import EncoderConfig
 from kobert_kit.encoder.huggingface import Weights, read_folder, write_folder
 from kobert_vocab.errors import InputError
@@ -30,8 +29,9 @@ def _norm(config: EncoderConfig) -> nn.LayerNorm:
     return nn.LayerNorm(config.hidden_size, eps=config.norm_eps)
 
 
-def _activation(config: EncoderConfig) -> nn.GELU:
-    return nn.GELU(approximate="tanh" if config.activation == "gelu_tanh" else "none")
+def _gelu(x: Tensor, bias: Tensor, config: EncoderConfig) -> Tensor:
+    tanh = config.activation == "gelu_tanh"
+    return bias_gelu(x, bias, approximate="tanh" if tanh else "none")
 
 
 class Embeddings(nn.Module):
@@ -47,16 +47,27 @@ class Embeddings(nn.Module):
 
     def forward(self, tokens: Tensor, positions: Tensor, segments: Tensor, seed: Tensor) -> Tensor:
         """Vectors [T, h] of int tokens, positions, segments [T]."""
-        x = self.words(tokens) + self.positions(positions) + self.segments(segments)
-        x = layer_norm(x, self.norm.weight, self.norm.bias, eps=self.norm.eps)
-        p = self.config.hidden_dropout
-        if not self.training or p == 0:
-            return x
-        return x * (keep_rows(seed, x.shape[0], x.shape[1], p) * keep_scale(p))
+        return embedding(
+            tokens,
+            self.words.weight,
+            positions=positions,
+            position_table=self.positions.weight,
+            segments=segments,
+            segment_table=self.segments.weight,
+            weight=self.norm.weight,
+            bias=self.norm.bias,
+            eps=self.norm.eps,
+            dropout=self.config.hidden_dropout if self.training else 0.0,
+            seed=seed,
+            padding_idx=self.config.pad_id,
+        )
 
 
 class Layer(nn.Module):
-    """Self-attention and feed-forward, each with dropout, residual and norm after it."""
+    """Self-attention and feed-forward, each with dropout, residual and norm after it.
+
+    The biases of three of the four linear layers are added by the op that follows.
+    """
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
@@ -66,7 +77,6 @@ class Layer(nn.Module):
         self.attention_out = nn.Linear(h, h)
         self.attention_norm = _norm(config)
         self.feed_forward_in = nn.Linear(h, config.intermediate_size)
-        self.activation = _activation(config)
         self.feed_forward_out = nn.Linear(config.intermediate_size, h)
         self.feed_forward_norm = _norm(config)
 
@@ -84,24 +94,44 @@ class Layer(nn.Module):
             dropout=config.attention_dropout if self.training else 0.0,
             seed=seeds[0:1],
         )
-        x = layer_norm(
-            self.attention_out(context.flatten(1)),
-            self.attention_norm.weight,
-            self.attention_norm.bias,
+        x = self._normed(
+            F.linear(context.flatten(1), self.attention_out.weight),
+            self.attention_out.bias,
             residual=x,
-            eps=config.norm_eps,
+            norm=self.attention_norm,
             dropout=hidden_dropout,
             seed=seeds[1:2],
         )
-        return layer_norm(
-            self.feed_forward_out(self.activation(self.feed_forward_in(x))),
-            self.feed_forward_norm.weight,
-            self.feed_forward_norm.bias,
+        inner = F.linear(x, self.feed_forward_in.weight)
+        inner = _gelu(inner, self.feed_forward_in.bias, config)
+        return self._normed(
+            F.linear(inner, self.feed_forward_out.weight),
+            self.feed_forward_out.bias,
             residual=x,
-            eps=config.norm_eps,
+            norm=self.feed_forward_norm,
             dropout=hidden_dropout,
             seed=seeds[2:3],
         )
+
+    @staticmethod
+    def _normed(
+        x: Tensor,
+        bias: Tensor,
+        *,
+        residual: Tensor,
+        norm: nn.LayerNorm,
+        dropout: float,
+        seed: Tensor,
+    ) -> Tensor:
+        normed: Tensor = layer_norm(
+            *(x, norm.weight, norm.bias),
+            residual=residual,
+            linear_bias=bias,
+            eps=norm.eps,
+            dropout=dropout,
+            seed=seed,
+        )
+        return normed
 
 
 class Encoder(nn.Module):
@@ -183,15 +213,19 @@ class MaskedLanguageHead(nn.Module):
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.dense = nn.Linear(config.hidden_size, config.hidden_size)
-        self.activation = _activation(config)
+        self.config = config
         self.norm = _norm(config)
         self.bias = nn.Parameter(torch.zeros(config.vocab_size))
 
+    def hidden(self, x: Tensor) -> Tensor:
+        """[M, h] from vectors [M, h]: what the word vectors are compared with."""
+        x = _gelu(F.linear(x, self.dense.weight), self.dense.bias, self.config)
+        normed: Tensor = layer_norm(x, self.norm.weight, self.norm.bias, eps=self.norm.eps)
+        return normed
+
     def forward(self, x: Tensor, words: Tensor) -> Tensor:
         """[M, V] from vectors [M, h] and the word embedding [V, h]."""
-        x = self.activation(self.dense(x))
-        x = layer_norm(x, self.norm.weight, self.norm.bias, eps=self.norm.eps)
-        return F.linear(x, words, self.bias)
+        return F.linear(self.hidden(x), words, self.bias)
 
 
 class PretrainingModel(nn.Module):
@@ -243,6 +277,15 @@ class PretrainingModel(nn.Module):
         """[M, V] for the positions ``masked`` [M] of vectors [T, h]; no others are computed."""
         logits: Tensor = self.masked_language(x[masked], self.encoder.embeddings.words.weight)
         return logits
+
+    def masked_loss(self, x: Tensor, masked: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean loss of the positions ``masked`` [M], and how many have the right word on top.
+
+        Labels of -100 are unused slots. The logits never outlive the call.
+        """
+        hidden = self.masked_language.hidden(x[masked])
+        words = self.encoder.embeddings.words.weight
+        return linear_cross_entropy(hidden, words, self.masked_language.bias, labels)
 
     def next_sentence_logits(self, x: Tensor, cu_seqlens: Tensor) -> Tensor:
         """[S, 2]; class 0 is "B follows A", class 1 is "B is random"."""

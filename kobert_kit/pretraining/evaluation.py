@@ -16,7 +16,7 @@ from torch import Tensor
 
 from kobert_kit.corpus.batches import IGNORED, Batch, Batches
 from kobert_kit.encoder import PretrainingModel
-from kobert_kit.pretraining.step import BatchTensors, run_batch
+from kobert_kit.pretraining.step import BatchTensors, logits
 
 # Added to every count (Lidstone). Of 1, 0.1 and 0.01 this makes the hardest yardstick: a mean of
 # 6.49, 6.13 and 6.10 nats over the 244 languages of docs/first-run.md.
@@ -123,12 +123,10 @@ class _Scored:
 def _score(model: PretrainingModel, batch: Batch, device: torch.device) -> _Scored:
     model.eval()
     tensors = BatchTensors.on(device, batch)
-    output = run_batch(model, tensors)
-    losses = F.cross_entropy(
-        output.masked_logits.float(), tensors.labels, ignore_index=IGNORED, reduction="none"
-    )
-    hits = output.masked_logits.argmax(1) == tensors.labels
-    next_hits = output.next_logits.argmax(1) == tensors.is_next
+    masked, following = logits(model, tensors)
+    losses = F.cross_entropy(masked.float(), tensors.labels, ignore_index=IGNORED, reduction="none")
+    hits = masked.argmax(1) == tensors.labels
+    next_hits = following.argmax(1) == tensors.is_next
     return _Scored(losses.cpu().numpy(), hits.cpu().numpy(), next_hits.cpu().numpy())
 
 
@@ -144,8 +142,8 @@ def examples(
         wanted = [(number, code) for number, code in enumerate(codes) if code in SHOWN]
         if not wanted:
             continue
-        logits = run_batch(model, BatchTensors.on(device, batch)).masked_logits.float()
-        best = logits.softmax(1).topk(top, dim=1)
+        masked, _ = logits(model, BatchTensors.on(device, batch))
+        best = masked.float().softmax(1).topk(top, dim=1)
         for number, code in wanted:
             if len(found[code]) < SHOWN[code]:
                 found[code].append(_example(batch, number, code, best.indices, best.values))

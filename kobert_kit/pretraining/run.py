@@ -15,7 +15,7 @@ from typing import IO
 import torch
 from tqdm import tqdm
 
-from kobert_kit.corpus.batches import Batches
+from kobert_kit.corpus.batches import IGNORED, Batches
 from kobert_kit.corpus.counter_random import DROPOUT, below
 from kobert_kit.corpus.shards import Corpus
 from kobert_kit.encoder import EncoderConfig, PretrainingModel
@@ -24,7 +24,7 @@ from kobert_kit.pretraining.config import PretrainConfig, to_toml
 from kobert_kit.pretraining.evaluation import Evaluation, evaluate, examples
 from kobert_kit.pretraining.optimizer import learning_rate, make_optimizer
 from kobert_kit.pretraining.report import write_report
-from kobert_kit.pretraining.step import BatchTensors, run_batch
+from kobert_kit.pretraining.step import BatchTensors, losses
 from kobert_vocab.errors import InputError
 from kobert_vocab.new_folder import new_folder, refuse_existing
 from kobert_vocab.vocabulary import Vocabulary
@@ -171,18 +171,17 @@ def _train_step(run: _Run) -> dict[str, float]:
         group["lr"] = rate
     run.model.train()
     with torch.autocast(run.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-        output = run_batch(run.model, tensors, seed)
+        found = losses(run.model, tensors, seed)
     run.optimizer.zero_grad(set_to_none=True)
-    torch.autograd.backward(output.loss)
+    torch.autograd.backward(found.total)
     norm = torch.nn.utils.clip_grad_norm_(run.model.parameters(), config.optimizer.clip)
     run.optimizer.step()
-    used = tensors.labels >= 0
-    right = (output.masked_logits.argmax(1) == tensors.labels)[used]
+    used = int((batch.labels != IGNORED).sum())
     return {
         "step": run.step + 1,
-        "masked_loss": output.masked_loss.item(),
-        "next_loss": output.next_loss.item(),
-        "masked_accuracy": right.float().mean().item(),
+        "masked_loss": found.masked.item(),
+        "next_loss": found.next.item(),
+        "masked_accuracy": found.correct.item() / max(1, used),
         "learning_rate": rate,
         "gradient_norm": norm.item(),
         "tokens": len(batch.tokens),

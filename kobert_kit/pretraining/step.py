@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kobert_kit.corpus.batches import IGNORED, Batch
+from kobert_kit.corpus.batches import Batch
 from kobert_kit.encoder import PretrainingModel
 
 
@@ -44,38 +44,39 @@ class BatchTensors:
 
 
 @dataclass(frozen=True)
-class Output:
-    """What a batch gives."""
+class Losses:
+    """What a batch is trained on."""
 
-    masked_logits: Tensor
-    """[M, V]"""
-    next_logits: Tensor
-    """[S, 2]"""
-    masked_loss: Tensor
+    masked: Tensor
     """Mean over the used slots, in nats."""
-    next_loss: Tensor
+    correct: Tensor
+    """Used slots in which the right word has the highest logit."""
+    next: Tensor
+    """Mean over the sequences, in nats."""
 
     @property
-    def loss(self) -> Tensor:
+    def total(self) -> Tensor:
         """Masked words plus next sentence, as in BERT."""
-        return self.masked_loss + self.next_loss
+        return self.masked + self.next
 
 
-def run_batch(model: PretrainingModel, batch: BatchTensors, seed: Tensor | None = None) -> Output:
-    """Logits and losses; ``seed`` int64[1] draws the dropout masks in training mode."""
-    x = model.encoder(
-        batch.tokens,
-        batch.positions,
-        batch.segments,
-        batch.cu_seqlens,
-        batch.max_seqlen,
-        seed,
-    )
-    masked_logits = model.masked_logits(x, batch.masked)
+def losses(model: PretrainingModel, batch: BatchTensors, seed: Tensor | None = None) -> Losses:
+    """Both losses of a batch; ``seed`` int64[1] draws the dropout masks in training mode."""
+    x = _encoded(model, batch, seed)
+    masked, correct = model.masked_loss(x, batch.masked, batch.labels)
     next_logits = model.next_sentence_logits(x, batch.cu_seqlens)
-    return Output(
-        masked_logits,
-        next_logits,
-        F.cross_entropy(masked_logits.float(), batch.labels, ignore_index=IGNORED),
-        F.cross_entropy(next_logits.float(), batch.is_next),
+    return Losses(masked, correct, F.cross_entropy(next_logits.float(), batch.is_next))
+
+
+def logits(model: PretrainingModel, batch: BatchTensors) -> tuple[Tensor, Tensor]:
+    """[M, V] of the masked words and [S, 2] of the next sentence."""
+    x = _encoded(model, batch, None)
+    return model.masked_logits(x, batch.masked), model.next_sentence_logits(x, batch.cu_seqlens)
+
+
+def _encoded(model: PretrainingModel, batch: BatchTensors, seed: Tensor | None) -> Tensor:
+    x: Tensor = model.encoder(
+        *(batch.tokens, batch.positions, batch.segments),
+        *(batch.cu_seqlens, batch.max_seqlen, seed),
     )
+    return x

@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+from kobert_kernels.parity import poisoned_memory
+
 
 @pytest.fixture(scope="session")
 def device():
@@ -10,18 +12,6 @@ def device():
 
 
 @pytest.fixture(scope="module", autouse=True)
-def poisoned_memory():
-    """New memory holds NaN, so that an element no kernel wrote cannot pass for a result."""
-    plain = {name: getattr(torch, name) for name in ("empty", "empty_like")}
-
-    def poisoned(name):
-        def allocate(*args, **kwargs):
-            tensor = plain[name](*args, **kwargs)
-            return tensor.fill_(float("nan")) if tensor.is_floating_point() else tensor
-
-        return allocate
-
-    with pytest.MonkeyPatch.context() as patch:
-        for name in plain:
-            patch.setattr(torch, name, poisoned(name))
+def nan_in_new_memory():
+    with poisoned_memory():
         yield
