@@ -27,7 +27,7 @@ from torch.autograd.function import once_differentiable
 from ._registration import register
 from ._triton import Pointer, Scalar, Tile, accumulator, can_run_on, jit, offset, on_device_of, tl
 from .column_sums import column_sums, first_stage_programs
-from .dispatch import Call, choose
+from .dispatch import Call, choose, register_inductor
 from .dispatch import register as register_implementation
 from .launches import launch, power_of_two
 
@@ -376,3 +376,4 @@ def _triton_rejects(call: Call) -> str | None:
 
 register_implementation("bias_gelu", "triton", bias_gelu_triton, rejects=_triton_rejects)
 register_implementation("bias_gelu", "torch", bias_gelu_reference)
+register_inductor("bias_gelu", bias_gelu_reference)

@@ -31,7 +31,7 @@ from torch.autograd.function import once_differentiable
 from ._registration import autocast_dtype, register
 from ._triton import Pointer, Scalar, Tile, accumulator, can_run_on, jit, offset, on_device_of, tl
 from .column_sums import first_stage_programs
-from .dispatch import Call, choose
+from .dispatch import Call, choose, register_inductor
 from .dispatch import register as register_implementation
 from .launches import launch, power_of_two
 
@@ -961,3 +961,4 @@ register_implementation(
     "linear_cross_entropy", "triton", linear_cross_entropy_triton, rejects=_triton_rejects
 )
 register_implementation("linear_cross_entropy", "torch", linear_cross_entropy_reference)
+register_inductor("cross_entropy", cross_entropy_reference)

@@ -32,7 +32,7 @@ from torch.nn import functional
 from ._registration import autocast_dtype, register
 from ._triton import Pointer, Scalar, Tile, accumulator, can_run_on, jit, offset, on_device_of, tl
 from .column_sums import column_sums, first_stage_programs
-from .dispatch import Call, choose
+from .dispatch import Call, choose, register_inductor
 from .dispatch import register as register_implementation
 from .launches import launch, power_of_two
 from .philox import check_dropout, keep_rows, keep_rows_tile, keep_scale, threshold
@@ -844,3 +844,4 @@ def _triton_rejects(call: Call) -> str | None:
 
 register_implementation("embedding", "triton", embedding_triton, rejects=_triton_rejects)
 register_implementation("embedding", "torch", embedding_reference)
+register_inductor("embedding", embedding_reference)

@@ -37,7 +37,7 @@ from .bias_gelu import (
     store_tile,
 )
 from .column_sums import column_sums
-from .dispatch import Call, choose
+from .dispatch import Call, choose, register_inductor
 from .dispatch import register as register_implementation
 from .launches import launch, power_of_two
 
@@ -265,3 +265,4 @@ def _triton_rejects(call: Call) -> str | None:
 
 register_implementation("geglu", "triton", geglu_triton, rejects=_triton_rejects)
 register_implementation("geglu", "torch", geglu_reference)
+register_inductor("geglu", geglu_reference)

@@ -42,7 +42,7 @@ def test_commands_and_snippets_run(tmp_path):
                     tmp_path,
                 )
                 commands += 1
-    assert commands == 4
+    assert commands == 6
     assert (tmp_path / "work/run/report.html").exists()
 
 

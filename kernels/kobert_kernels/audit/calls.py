@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import torch
@@ -11,7 +11,8 @@ import torch
 from .. import launches
 from ..cases import Case, benchmarks, cases
 
-ROWS = 16  # the number of rows changes no instruction
+TALL = {"rows", "vocabulary", "positions"}  # numbers of rows, which change no instruction
+ROWS = 16
 PROCESSORS = 132  # of an H100
 
 
@@ -34,13 +35,13 @@ def calls() -> list[Case]:
 
 
 def traffic_calls(ops: Collection[str] = ()) -> list[Case]:
-    """Each combination of options that is timed, with one multiprocessor's share of the rows."""
+    """Each combination of options that is timed, with what one multiprocessor gets of the rows."""
     chosen: dict[Case, Case] = {}
     timed = [case for case in benchmarks(torch.float16) if _sizes(case.op)]
     for case in timed:
         if not ops or case.op in ops:
-            rows = max(_rows(other) for other in timed if other.op == case.op) // PROCESSORS
-            chosen.setdefault(_small(case, 0), _with(case, rows=rows))
+            rows = max(_rows(other) for other in timed if other.op == case.op)
+            chosen.setdefault(_small(case, 0), _share(_with(case, rows=rows)))
     return list(chosen.values())
 
 
@@ -62,7 +63,16 @@ def _rows(case: Case) -> int:
 
 
 def _small(case: Case, size: int) -> Case:
-    return _with(case, rows=ROWS, **{_size_field(case): size})
+    return _with(case, **dict.fromkeys(_tall(case), ROWS), **{_size_field(case): size})
+
+
+def _share(case: Case) -> Case:
+    return _with(case, **{name: -(-rows // PROCESSORS) for name, rows in _tall(case).items()})
+
+
+def _tall(case: Case) -> dict[str, int]:
+    values = {f.name: getattr(case, f.name) for f in fields(case) if f.name in TALL}
+    return {name: rows for name, rows in values.items() if rows > 0}  # 0 positions are no table
 
 
 def _with(case: Case, **changes: Any) -> Case:  # noqa: ANN401

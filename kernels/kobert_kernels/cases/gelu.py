@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ..dispatch import Call
 from .case import Case, Op, Tensors, itemsize
 
 
@@ -40,6 +41,11 @@ class BiasGeluCase(Case):
     def summed_rows(self) -> int:
         """All rows."""
         return self.rows
+
+    def facts(self, device: torch.device) -> Call:
+        """The width of x."""
+        columns = self.halves * self.width
+        return Call(op=self.op, device=device, dtype=self.dtype, size=columns)
 
     def draw(self, generator: torch.Generator) -> Tensors:
         """Normal numbers."""
