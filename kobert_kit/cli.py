@@ -174,6 +174,28 @@ def kernels_check(
         sys.exit(1)
 
 
+@kernels_app.command(name="inspect")
+def kernels_inspect(
+    *,
+    ops: tuple[str, ...] = (),
+    archs: tuple[str, ...] = (),
+    fresh: bool = False,
+    write: bool = False,
+) -> None:
+    """Compile every kernel for four GPUs that need not be here: registers, spills, bytes moved.
+
+    Args:
+        ops: Ops to audit; all if not given.
+        archs: sm_80, sm_90, sm_100, gfx942; all if not given.
+        fresh: Compile also what has not changed since the committed audit.
+        write: Replace the committed audit.
+    """
+    from kobert_kit.kernel_commands import inspect
+
+    if not inspect(ops, archs, fresh=fresh, write=write):
+        sys.exit(1)
+
+
 @kernels_app.command(name="bench")
 def kernels_bench(
     *,

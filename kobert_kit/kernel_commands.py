@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ from kobert_vocab.errors import InputError
 if TYPE_CHECKING:
     import torch
 
+    from kobert_kernels.audit import Compiled, Traffic
     from kobert_kernels.parity import Verdict
 
 DTYPES = ("fp32", "fp16", "bf16")
@@ -97,6 +98,69 @@ def _check_record(verdict: Verdict) -> dict:  # type: ignore[type-arg]
             asdict(c) | {"passed": c.passed, "of_limit": c.of_limit} for c in verdict.comparisons
         ],
     }
+
+
+def inspect(ops: Sequence[str], archs: Sequence[str], *, fresh: bool, write: bool) -> bool:
+    """Print what the compiler makes of every row of the launch table; true if no gate is broken.
+
+    Args:
+        ops: to audit; all if empty.
+        archs: of `audit.ARCHITECTURES`; all if empty.
+        fresh: compile also what has not changed since the committed audit.
+        write: replace the committed audit; of all ops and architectures alone.
+
+    Raises:
+        InputError: an op or architecture that does not exist, or `write` for some of them only.
+    """
+    from kobert_kernels import audit
+
+    if write and (ops or archs):
+        raise InputError("--write takes the whole audit: leave --ops and --archs out")
+    known = set(_known_ops(ops))
+    wanted = _known(archs, audit.ARCHITECTURES, "--archs") or audit.ARCHITECTURES
+    today = [row for row in audit.recorded(wanted) if not ops or row.kernel.split(".")[0] in known]
+    committed, traffic = audit.read() if audit.TABLE.exists() else ([], [])
+    kept = [] if fresh else audit.unchanged(committed, today)
+    have = {row.key for row in kept}
+    missing = [row for row in today if row.key not in have]
+    compiling = audit.compile_rows(missing)
+    progress = tqdm(compiling, total=len(missing), unit="row", desc="kernels inspect", disable=None)
+    kernels = sorted([*kept, *progress], key=lambda row: row.key)
+    if fresh or missing or not traffic:
+        traffic = list(audit.count_traffic(sorted(known)))
+    traffic = [row for row in traffic if row.op in known]
+    for line in (*_kernel_lines(kernels), "", *_traffic_lines(traffic), ""):
+        print(line)  # noqa: T201
+    broken = audit.gates(kernels, traffic) + ([] if ops else audit.unreached(kernels))
+    for line in broken:
+        print(line)  # noqa: T201
+    print(  # noqa: T201
+        f"{len(kernels)} rows, {len(missing)} of them compiled now, the others as committed; "
+        f"{len(broken) or 'no'} {'gate is' if len(broken) == 1 else 'gates are'} broken"
+    )
+    if write:
+        audit.write(kernels, traffic)
+        print(f"audit: {audit.TABLE}")  # noqa: T201
+    return not broken
+
+
+def _kernel_lines(kernels: Iterable[Compiled]) -> Iterator[str]:
+    yield (
+        f"{'kernel':<32} {'size':>6} {'bits':>4} {'arch':<6} {'registers':>9} {'spilled':>7} "
+        f"{'shared':>7} {'products':<14} {'128-bit loads':>13}"
+    )
+    for k in kernels:
+        products = f"{k.tensor_core} {k.products}" if k.tensor_core else k.products
+        yield (
+            f"{k.kernel:<32} {k.size:>6} {k.bits:>4} {k.arch:<6} {k.registers:>9} "
+            f"{k.spilled_bytes:>7} {k.shared_bytes:>7} {products:<14} {k.wide_loads:>13}"
+        )
+
+
+def _traffic_lines(traffic: Iterable[Traffic]) -> Iterator[str]:
+    yield f"{'bytes moved':<78} {'fewest':>10} {'moved':>10} {'ratio':>6}"
+    for t in traffic:
+        yield f"{t.name:<78} {t.fewest:>10} {t.moved:>10} {t.ratio:>6.3f}"
 
 
 def bench(ops: Sequence[str], out: Path, *, dispatch: bool) -> None:

@@ -1,6 +1,6 @@
 """Fused Triton kernels for BERT, each beside its plain PyTorch reference."""
 
-from .attention import attention, attention_reference
+from .attention import attention, attention_packed, attention_reference
 from .bias_gelu import bias_gelu, bias_gelu_reference
 from .cross_entropy import (
     cross_entropy,
@@ -15,6 +15,7 @@ from .layer_norm import layer_norm, layer_norm_reference
 
 __all__ = [
     "attention",
+    "attention_packed",
     "attention_reference",
     "bias_gelu",
     "bias_gelu_reference",

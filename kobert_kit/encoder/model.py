@@ -15,7 +15,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kobert_kernels import attention, bias_gelu, embedding, layer_norm, linear_cross_entropy
+from kobert_kernels import (
+    attention_packed,
+    bias_gelu,
+    embedding,
+    layer_norm,
+    linear_cross_entropy,
+)
 from kobert_kit.encoder.config import EncoderConfig
 from kobert_kit.encoder.huggingface import Weights, read_folder, write_folder
 from kobert_vocab.errors import InputError
@@ -84,11 +90,8 @@ class Layer(nn.Module):
         """Vectors [T, h] to vectors [T, h]; ``seeds`` int64[3]."""
         config = self.config
         hidden_dropout = config.hidden_dropout if self.training else 0.0
-        q, k, v = self.qkv(x).view(-1, 3, config.heads, config.head_size).unbind(1)
-        context = attention(
-            q,
-            k,
-            v,
+        context = attention_packed(
+            self.qkv(x).view(-1, 3, config.heads, config.head_size),
             cu_seqlens,
             max_seqlen,
             dropout=config.attention_dropout if self.training else 0.0,

@@ -776,6 +776,21 @@ def test_the_gradients_of_chunks_add_up_in_fp32(op, device):
     assert dweight.tolist() == [[-2055.5], [2055.5]]
 
 
+@LINEAR_OPS
+@BUDGETS
+def test_gradients_of_fp32_weights_pass_what_fp16_can_hold(op, rows_per_chunk, device):
+    x = torch.full((12, 1), 30000.0, device=device)
+    weight = torch.zeros(2, 1, device=device, requires_grad=True)
+    labels = torch.zeros(12, dtype=torch.int64, device=device)
+    with torch.autocast(torch.device(device).type, torch.float16):
+        loss, _ = op(x, weight, None, labels, budget_bytes=budget(rows_per_chunk, weight, 2))
+    (dweight,) = torch.autograd.grad(loss * 12, weight)
+    expected = [[-180000.0], [180000.0]]
+    if op is linear_cross_entropy_reference and rows_per_chunk == 100:
+        expected = [[-torch.inf], [torch.inf]]  # as PyTorch does it
+    assert dweight.tolist() == expected
+
+
 # Choice and refusal
 
 

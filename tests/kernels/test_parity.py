@@ -17,7 +17,13 @@ BF16 = cases(torch.bfloat16, large=True)
 def test_triton_is_as_exact_as_pytorch_and_the_rule_can_tell(case, device):
     verdict = parity.check(case, device)
     assert verdict.passed, "\n".join(verdict.problems)
-    assert verdict.teeth > 0 or case.summed_rows == 0
+    assert verdict.teeth > 0 or all_zero(case)
+
+
+def all_zero(case):
+    """Nothing comes of an empty batch, or of tokens that belong to no sequence."""
+    answers = parity.answers(case, case.inputs("cpu"))
+    return not any(tensor.any() for tensor in answers.exact.values())
 
 
 @pytest.mark.gpu

@@ -71,8 +71,10 @@ class Compiled:
     shared_bytes: int = 0
     products: str = ""
     """The instructions that compute matrix products; fma is one number at a time."""
+    product_rows: int = 0
+    """Of one product: wgmma takes 64 or more."""
     tensor_core: int = 0
-    """How many there are of these, fma apart."""
+    """How many there are of these instructions, fma apart."""
     serialised: bool = False
     """Every wgmma waits for the one before."""
     tf32: int = 0
@@ -125,11 +127,11 @@ class Traffic:
 
 def recorded(archs: Collection[str] = ARCHITECTURES) -> list[Compiled]:
     """Every row with nothing measured: in seconds, and enough for `unreached` and `stale`."""
-    return list(_compiled(archs, (), measured=False, workers=1))
+    return sorted(_compiled(archs, (), measured=False, workers=1), key=lambda row: row.key)
 
 
 def compile_rows(rows: Collection[Compiled], *, workers: int = 2) -> Iterator[Compiled]:
-    """Compile some of the rows that were `recorded`; yields each as it is done, in their order."""
+    """Compile some of the rows that were `recorded`; yields each as it is done."""
     if rows:
         archs = [arch for arch in ARCHITECTURES if arch in {row.arch for row in rows}]
         only = [row.fingerprint for row in rows]
@@ -151,7 +153,7 @@ def _compiled(
         children = [
             _lines("compiled", request | {"shard": shard}, environment) for shard in range(workers)
         ]
-        # In turns: so the order is always the same, and a child that is ahead waits in its pipe.
+        # In turns: so the order is always the same, and what a child is ahead waits in its pipe.
         for line in chain.from_iterable(zip_longest(*children)):
             if line is not None:
                 yield Compiled(**line)
@@ -212,7 +214,8 @@ def _wrong_code(kernel: Compiled) -> Iterator[str]:
         yield "no load of 128 bits"
     if kernel.bits == 16 and "fma" in kernel.products.split("+"):
         yield "matrix products without tensor cores"
-    if kernel.bits == 16 and kernel.arch == "sm_90" and kernel.products not in ("", "wgmma"):
+    can_wgmma = kernel.bits == 16 and kernel.arch == "sm_90" and kernel.product_rows >= 64
+    if can_wgmma and kernel.products != "wgmma":
         yield f"matrix products by {kernel.products}, not by wgmma"
     if kernel.serialised:
         yield "every wgmma waits for the one before"

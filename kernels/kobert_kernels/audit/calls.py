@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import fields, replace
 from typing import Any
 
@@ -10,10 +10,15 @@ import torch
 
 from .. import launches
 from ..cases import Case, benchmarks, cases
+from ..cases.attention import AttentionCase
 
-TALL = {"rows", "vocabulary", "positions"}  # numbers of rows, which change no instruction
+# Numbers of rows, which change no instruction.
+TALL = {"rows", "vocabulary", "positions"}
 ROWS = 16
+# Sequences up to 32, 64 and 128 tokens have backward kernels of their own.
+LENGTHS = (32, 64, 128, 256)
 PROCESSORS = 132  # of an H100
+LONGEST_COUNTED = 512  # the interpreter is slow
 
 
 def calls() -> list[Case]:
@@ -25,23 +30,32 @@ def calls() -> list[Case]:
     chosen: dict[Case, None] = {}
     for dtype in (torch.bfloat16, torch.float32):
         for case in benchmarks(dtype):
-            chosen |= dict.fromkeys(_small(case, _width(size)) for size in _sizes(case.op))
+            for size in _sizes(case.op):
+                chosen |= dict.fromkeys(_small(case, _width(case, size)))
     for dtype in (torch.bfloat16, torch.float16, torch.float32):
         timed = {case.op: case for case in reversed(benchmarks(dtype))}
         for case in cases(dtype, large=False):
             if case.layout == "packed":
-                chosen[_small(case, getattr(timed[case.op], _size_field(case)))] = None
+                chosen |= dict.fromkeys(_small(case, _size(timed[case.op])))
     return list(chosen)
 
 
 def traffic_calls(ops: Collection[str] = ()) -> list[Case]:
-    """Each combination of options that is timed, with what one multiprocessor gets of the rows."""
+    """Each combination of options that is timed, with what one multiprocessor gets of it."""
     chosen: dict[Case, Case] = {}
     timed = [case for case in benchmarks(torch.float16) if _sizes(case.op)]
     for case in timed:
-        if not ops or case.op in ops:
-            rows = max(_rows(other) for other in timed if other.op == case.op)
-            chosen.setdefault(_small(case, 0), _share(_with(case, rows=rows)))
+        if ops and case.op not in ops:
+            continue
+        if isinstance(case, AttentionCase):
+            if len(set(case.lengths)) == 1 and case.longest <= LONGEST_COUNTED:
+                chosen[case] = replace(case, lengths=case.lengths[:1], heads=1)
+        else:
+            rows = max(_tall(other)["rows"] for other in timed if other.op == case.op)
+            shared = {
+                name: -(-n // PROCESSORS) for name, n in (_tall(case) | {"rows": rows}).items()
+            }
+            chosen.setdefault(next(_small(case, 0)), _with(case, **shared))
     return list(chosen.values())
 
 
@@ -49,25 +63,21 @@ def _sizes(op: str) -> list[int]:
     return sorted({row.size for row in launches.rows() if row.kernel.startswith(op + ".")})
 
 
-def _width(size: int) -> int:
+def _size(case: Case) -> int:
+    return case.facts(torch.device("cpu")).size
+
+
+def _width(case: Case, size: int) -> int:
     """One that is rounded up to `size`: like 768, it is not itself a power of two."""
-    return size * 3 // 4 if size >= 64 else size
+    return size * 3 // 4 if size >= 64 and case.op != "attention" else size
 
 
-def _size_field(case: Case) -> str:
-    return "width"
-
-
-def _rows(case: Case) -> int:
-    return case.rows  # type: ignore[attr-defined, no-any-return]
-
-
-def _small(case: Case, size: int) -> Case:
-    return _with(case, **dict.fromkeys(_tall(case), ROWS), **{_size_field(case): size})
-
-
-def _share(case: Case) -> Case:
-    return _with(case, **{name: -(-rows // PROCESSORS) for name, rows in _tall(case).items()})
+def _small(case: Case, size: int) -> Iterator[Case]:
+    if isinstance(case, AttentionCase):
+        for length in LENGTHS:
+            yield replace(case, lengths=(length,), unused=0, heads=2, head_size=size)
+    else:
+        yield _with(case, width=size, **dict.fromkeys(_tall(case), ROWS))
 
 
 def _tall(case: Case) -> dict[str, int]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
+import inspect
 import json
 import re
 import sys
@@ -39,7 +40,7 @@ TARGETS = {
     "sm_100": GPUTarget("cuda", 100, 32),
     "gfx942": GPUTarget("hip", "gfx942", 64),
 }
-FEWEST_IS_WORST = {"tensor_core", "wide_loads", "long_offsets"}
+FEWEST_IS_WORST = {"product_rows", "tensor_core", "wide_loads", "long_offsets"}
 
 # Recording
 
@@ -105,7 +106,7 @@ class _Recorder:
             constants=compile["constants"],
             attributes=compile["configs"][0],
             options={k: tuple(v) if isinstance(v, list) else v for k, v in options.items()},
-            fingerprint=_hash([arch, triton.__version__, key, *sources(function)]),
+            fingerprint=_hash([arch, key, *sources(function), *_measuring()]),
         )
         self.kernels.append(kernel)
         self.row = None
@@ -167,6 +168,13 @@ def sources(function: Any) -> list[str]:  # noqa: ANN401
     return [f"{name} = {found[name]}" for name in sorted(found)]
 
 
+@functools.cache
+def _measuring() -> list[str]:
+    """What else determines a measurement."""
+    functions = (measure, _measure_nvidia, _measure_amd, count_offsets, _is_small, worst)
+    return [triton.__version__, *(inspect.getsource(function) for function in functions)]
+
+
 def _hash(parts: list[str]) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
@@ -174,17 +182,8 @@ def _hash(parts: list[str]) -> str:
 # Measuring
 
 
-_measured: dict[str, dict[str, Any]] = {}  # rows with the same block sizes share kernels
-
-
 def measure(kernel: Kernel) -> dict[str, Any]:
-    """Compile a kernel, once, and read its assembly."""
-    if kernel.fingerprint not in _measured:
-        _measured[kernel.fingerprint] = _measure(kernel)
-    return _measured[kernel.fingerprint]
-
-
-def _measure(kernel: Kernel) -> dict[str, Any]:
+    """Compile a kernel and read its assembly."""
     source = ASTSource(kernel.function, kernel.signature, kernel.constants, kernel.attributes)
     log = StringIO()
     with redirect_stdout(log):  # where Triton prints what ptxas reports
@@ -195,10 +194,12 @@ def _measure(kernel: Kernel) -> dict[str, Any]:
     else:
         result = _measure_nvidia(compiled.asm["ptx"], log.getvalue())
     instructions = result.pop("instructions")
+    rows = [int(m) for m in re.findall(r"\btt\.dot .*-> tensor<(\d+)x", ttir)]
     long_offsets, short_products = count_offsets(ttir, kernel.row.blocks if kernel.row else {})
     return result | {
         "shared_bytes": compiled.metadata.shared,
-        "products": "+".join(sorted(instructions)) or "fma" * ("tt.dot " in ttir),
+        "products": "+".join(sorted(instructions)) or "fma" * (len(rows) > 0),
+        "product_rows": min(rows, default=0),
         "tensor_core": sum(instructions.values()),
         "atomics": ttir.count("tt.atomic"),
         "long_offsets": long_offsets,
@@ -244,7 +245,8 @@ def count_offsets(ttir: str, blocks: Mapping[str, int]) -> tuple[int, int]:
     """How many addresses are computed in 64 bits, and how many 32-bit products are in addresses.
 
     A row times its stride passes 2^31 in large batches. In 32 bits there may only be the number of
-    a row or column: that of a program times a block size.
+    a row or column, which is that of a program times a block size, and what is below 2^31 by the
+    limits of a GPU: of the grid's second and third side there are at most 65535 programs.
     """
     definitions = {m[1]: (m[2], m[3]) for m in map(_DEFINITION.match, ttir.splitlines()) if m}
 
@@ -254,8 +256,9 @@ def count_offsets(ttir: str, blocks: Mapping[str, int]) -> tuple[int, int]:
             return set()
         operands = re.findall(r"%[\w.-]+", rest)
         if operation == "arith.muli":
-            factors = {_constant(definitions.get(operand)) for operand in operands}
-            return set() if _is_long(rest) or factors & {*blocks.values()} else {name}
+            factors = [definitions.get(operand, ("", "")) for operand in operands]
+            small = _is_long(rest) or any(_is_small(*factor, blocks) for factor in factors)
+            return set() if small else {name}
         return set().union(*map(products, operands))
 
     offsets = [rest for operation, rest in definitions.values() if operation == "tt.addptr"]
@@ -267,23 +270,22 @@ def _is_long(rest: str) -> bool:
     return rest.endswith(("i64", "i64>"))
 
 
-def _constant(definition: tuple[str, str] | None) -> int | None:
-    operation, rest = definition or ("", "")
-    found = re.match(r"(?:dense<)?(-?\d+)>? :", rest) if operation == "arith.constant" else None
-    return int(found[1]) if found else None
+def _is_small(operation: str, rest: str, blocks: Mapping[str, int]) -> bool:
+    if operation in ("tt.get_program_id", "tt.get_num_programs"):
+        return rest.startswith(("y", "z"))
+    constant = re.match(r"(?:dense<)?(\d+)>? :", rest) if operation == "arith.constant" else None
+    return constant is not None and int(constant[1]) in blocks.values()
 
 
 # Rows
 
 
 def grouped(kernels: Iterable[Kernel]) -> dict[str, list[Kernel]]:
-    """The different kernels of each row of the audit's table, in its order, by its fingerprint."""
+    """The different kernels of each row of the audit's table, by the row's fingerprint."""
     rows: dict[tuple[str, int, int, str, str], dict[str, Kernel]] = {}
     for kernel in kernels:
         rows.setdefault(kernel.key, {}).setdefault(kernel.fingerprint, kernel)
-    return {
-        _hash([*map(str, key), *sorted(rows[key])]): [*rows[key].values()] for key in sorted(rows)
-    }
+    return {_hash([*map(str, key), *sorted(row)]): [*row.values()] for key, row in rows.items()}
 
 
 def worst(measured: list[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
@@ -302,18 +304,24 @@ def main() -> None:
     """Print a line for each row of the request.
 
     archs: which; measured: compile, or only record; only: fingerprints of rows, if not empty;
-    shard, shards: every `shards`-th row from the `shard`-th on.
+    shard, shards: a share of the rows.
     """
     request = json.loads(sys.argv[1])
     triton.knobs.compilation.always_compile = True  # what comes from the cache has no report
     triton.knobs.nvidia.dump_ptxas_log = True
     rows = grouped(record(request["archs"], calls()))
-    chosen = [(f, k) for f, k in rows.items() if not request["only"] or f in request["only"]]
-    for fingerprint, kernels in chosen[request["shard"] :: request["shards"]]:
+    chosen = [f for f in rows if not request["only"] or f in request["only"]]
+    known: dict[str, dict[str, Any]] = {}  # rows with the same block sizes share kernels
+    # By fingerprint, as neighbours differ in the architecture, and the slowest would share a shard.
+    for fingerprint in sorted(chosen)[request["shard"] :: request["shards"]]:
+        kernels = rows[fingerprint]
         line = dict(zip(("kernel", "bits", "size", "arch", "row"), kernels[0].key, strict=True))
         line |= {"fingerprint": fingerprint, "kernels": len(kernels), "case": kernels[0].case.name}
         if request["measured"]:
-            line |= worst([(k.case.name, measure(k)) for k in kernels])
+            for kernel in kernels:
+                if kernel.fingerprint not in known:
+                    known[kernel.fingerprint] = measure(kernel)
+            line |= worst([(k.case.name, known[k.fingerprint]) for k in kernels])
         sys.stdout.write(json.dumps(line) + "\n")
         sys.stdout.flush()
 

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import torch
 
-from . import cross_entropy, embedding, gelu, layer_norm
+from . import attention, cross_entropy, embedding, gelu, layer_norm
 from .case import Case, Op, Tensors
 
 __all__ = ["Case", "Op", "Tensors", "benchmarks", "cases"]
 
-_FILES = (layer_norm, gelu, embedding, cross_entropy)
+_FILES = (attention, layer_norm, gelu, embedding, cross_entropy)
 
 
 def cases(dtype: torch.dtype, *, large: bool) -> list[Case]:
