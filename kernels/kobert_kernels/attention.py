@@ -264,14 +264,15 @@ def attention_reference(problem: Problem) -> Tensor:
         source = (first[:, None] + position)[real]
         target = real.flatten().nonzero()[:, 0]
         full, alone = target.numel() == real.numel(), source.numel() == q.shape[0]
-        padded = (
+        q_g, k_g, v_g = (
             _pad(t if alone else t.index_select(0, source), target, real.shape) for t in (q, k, v)
         )
         keep = None
         if seed is not None and dropout > 0.0:
             sequences = torch.tensor(numbers, device=q.device)
             keep = keep_scores(seed, sequences, q.shape[1], length, dropout)
-        o = _attend(problem, *padded, None if full else size, keep).transpose(1, 2).flatten(0, 1)
+        o = _attend(problem, q_g, k_g, v_g, None if full else size, keep)
+        o = o.transpose(1, 2).flatten(0, 1)
         o = o if full else o.index_select(0, target)
         if alone:
             return o
@@ -918,8 +919,8 @@ def attention_sdpa(problem: Problem) -> Tensor:
     """`attention` by PyTorch's own, where every sequence has `max_seqlen` tokens."""
     q, k = rotated(problem.q, problem.k, problem.cu_seqlens, problem.rotary)
     shape = (problem.cu_seqlens.numel() - 1, problem.max_seqlen, *q.shape[1:])
-    dense = (t.reshape(shape).transpose(1, 2) for t in (q, k, problem.v))
-    o = scaled_dot_product_attention(*dense, scale=problem.scale)
+    q_d, k_d, v_d = (t.reshape(shape).transpose(1, 2) for t in (q, k, problem.v))
+    o = scaled_dot_product_attention(q_d, k_d, v_d, scale=problem.scale)
     return o.transpose(1, 2).reshape(q.shape)
 
 
@@ -950,7 +951,7 @@ def _flash(problem: Problem, op: Callable[..., Any], **options: Any) -> Tensor: 
     """
     bounds, longest = problem.cu_seqlens, problem.max_seqlen
     q, k = rotated(problem.q, problem.k, bounds, problem.rotary)
-    tensors = (q, k, problem.v)
+    tensors: tuple[Tensor, ...] = (q, k, problem.v)
     ragged = q.shape[0] != (bounds.numel() - 1) * longest
     inside = (torch.arange(q.shape[0], device=q.device) < bounds[-1])[:, None, None]
     if ragged:

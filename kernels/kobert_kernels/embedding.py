@@ -449,7 +449,8 @@ def _embedding_bwd_kernel(
 #
 # The ids are sorted, so that each row of the table has one run of tokens. The first kernel cuts
 # them into chunks of equal length. A run that lies in one chunk is summed there and done. Of one
-# that crosses into others each chunk sums a part, and the second kernel adds the parts.
+# that crosses into others each chunk sums a part, and the second kernel adds the parts. Before the
+# first id and after the last stands -1, which is no row.
 
 
 @jit()
@@ -479,9 +480,10 @@ def _sum_chunks_kernel(
     first = chunk * BLOCK_R
     end = tl.minimum(first + BLOCK_R, T)
     id = tl.load(ids_ptr + first)
-    goes_on = (first > 0) & (tl.load(ids_ptr + first - 1, mask=first > 0, other=-1) == id)
+    goes_on = tl.load(ids_ptr + first - 1, mask=first > 0, other=-1) == id
     total = tl.zeros((BLOCK_N,), ACC)
-    dz = tl.load(dz_ptr + offset(tl.load(order_ptr + first), N) + column, mask=column < N)
+    row = tl.load(order_ptr + first)
+    dz = tl.load(dz_ptr + offset(row, N) + column, mask=column < N, other=0.0)
     for i in range(first, end):
         total += dz.to(ACC)
         # Asked for before the stores below: after them a thread would wait for each row anew.
@@ -490,7 +492,7 @@ def _sum_chunks_kernel(
         dz = tl.load(dz_ptr + offset(row, N) + column, mask=(column < N) & more, other=0.0)
         next_id = tl.load(ids_ptr + i + 1, mask=i + 1 < T, other=-1)
 
-        ends = (i + 1 == T) | (next_id != id)
+        ends = next_id != id
         whole = ends & ~goes_on
         dtable = dtable_ptr + offset(id, N) + column
         store = (column < N) & whole & _is_row(id, rows, padding)
@@ -527,7 +529,7 @@ def _join_chunks_kernel(
         return
     id = tl.load(ids_ptr + end)
     goes_on = tl.load(ids_ptr + end - 1) == id
-    began_earlier = (first > 0) & (tl.load(ids_ptr + first - 1, mask=first > 0, other=-1) == id)
+    began_earlier = tl.load(ids_ptr + first - 1, mask=first > 0, other=-1) == id
     if ~goes_on | began_earlier | ~_is_row(id, rows, padding):
         return
     total = tl.zeros((BLOCK_C, BLOCK_N), ACC)

@@ -22,12 +22,12 @@ def peers(op: str) -> dict[str, Callable[..., Any]]:
     """Names and adapters of the installed libraries that have a kernel for an op."""
     if importlib.util.find_spec("liger_kernel") is None or not torch.cuda.is_available():
         return {}
-    adapter = {
+    adapters: dict[str, Callable[..., Any]] = {
         "layer_norm": _liger_layer_norm,
         "geglu": _liger_geglu,
         "cross_entropy": _liger_cross_entropy,
-    }.get(op)
-    return {} if adapter is None else {"liger": adapter}
+    }
+    return {"liger": adapters[op]} if op in adapters else {}
 
 
 def _liger_layer_norm(

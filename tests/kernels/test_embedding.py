@@ -245,6 +245,23 @@ def test_runs_are_summed_wherever_the_chunks_end(device, tokens, rows, chunk, st
     torch.testing.assert_close(got.cpu().double(), expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("rows", [1, 2, 8])
+def test_programs_share_the_tokens_whatever_the_tile(rows, device):
+    given = inputs(device)
+    whole = gradients(embedding_triton, given, gradient(given), **dropping(device))
+    tiles = (
+        launches.launch(name, size=32, dtype=torch.float32, device=torch.device("cpu"))
+        for name in ("embedding.forward", "embedding.backward")
+    )
+    with launches.replaced(
+        *(dataclasses.replace(t, blocks={**t.blocks, "BLOCK_R": rows}) for t in tiles)
+    ):
+        shared = gradients(embedding_triton, given, gradient(given), **dropping(device))
+    assert torch.equal(shared["y"], whole["y"])
+    for name, value in whole.items():
+        torch.testing.assert_close(shared[name], value, rtol=1e-5, atol=1e-5)
+
+
 def smaller(chunk, step):
     """The rows of the launch table for the two kernels, with chunks of this length."""
     for kernel, blocks in (("sum", {"BLOCK_R": chunk}), ("join", {"BLOCK_C": step})):

@@ -44,7 +44,7 @@ def test_check_names_what_fails_and_says_no(capsys, monkeypatch):
 def test_what_cannot_be_tested_here_is_refused():
     with pytest.raises(InputError, match="--dtypes bf16: here it can be fp32, fp16"):
         kernel_commands.check([], ["bf16"], small=False, out=None)
-    with pytest.raises(InputError, match="--ops layernorm: here it can be .*layer_norm"):
+    with pytest.raises(InputError, match=r"--ops layernorm: here it can be .*layer_norm"):
         kernel_commands.check(["layernorm"], [], small=False, out=None)
     with pytest.raises(InputError, match="no GPU here"):
         kernel_commands.tune([])

@@ -131,11 +131,21 @@ def recorded(archs: Collection[str] = ARCHITECTURES) -> list[Compiled]:
 
 
 def compile_rows(rows: Collection[Compiled], *, workers: int = 2) -> Iterator[Compiled]:
-    """Compile some of the rows that were `recorded`; yields each as it is done."""
-    if rows:
-        archs = [arch for arch in ARCHITECTURES if arch in {row.arch for row in rows}]
-        only = [row.fingerprint for row in rows]
-        yield from _compiled(archs, only, measured=True, workers=min(workers, len(rows)))
+    """Compile some of the rows that were `recorded`; yields each as it is done.
+
+    Raises:
+        RuntimeError: the code of some has changed since they were recorded.
+    """
+    if not rows:
+        return
+    archs = [arch for arch in ARCHITECTURES if arch in {row.arch for row in rows}]
+    missing = {row.fingerprint: row.kernel for row in rows}
+    for row in _compiled(archs, list(missing), measured=True, workers=min(workers, len(rows))):
+        del missing[row.fingerprint]
+        yield row
+    if missing:
+        names = ", ".join(sorted(set(missing.values())))
+        raise RuntimeError(f"{names}: the code was changed during the audit")
 
 
 def count_traffic(ops: Collection[str] = ()) -> Iterator[Traffic]:
@@ -181,7 +191,7 @@ def _lines(program: str, request: object, variables: Mapping[str, str]) -> Itera
                 raise
             if child.wait() != 0:
                 log.seek(0)
-                raise RuntimeError(f"{__name__}.{program} failed:\n{log.read()}")
+                raise RuntimeError(f"{program} ended with {child.returncode}:\n{log.read()}")
 
     return lines()
 
@@ -231,12 +241,16 @@ def _wrong_traffic(traffic: Traffic) -> Iterator[str]:
 
 def unreached(kernels: Collection[Compiled]) -> list[str]:
     """Rows of the launch table that no audited call came by, of the architectures audited."""
-    archs = {"any"} | {k.arch for k in kernels}
+    archs = {k.arch for k in kernels}
     reached = {(k.kernel, k.bits, k.size, k.row) for k in kernels}
+    own: dict[tuple[str, int, int], set[str]] = {}  # architectures that do not use the row of `any`
+    for r in launches.rows():
+        own.setdefault((r.kernel, r.bits, r.size), set()).add(r.arch)
     return [
         f"{r.kernel}, size {r.size}, {r.bits} bits, {r.arch}: no audited call reaches this row"
         for r in launches.rows()
-        if r.arch in archs and (r.kernel, r.bits, r.size, r.arch) not in reached
+        if archs & {r.arch} or (r.arch == "any" and archs - own[r.kernel, r.bits, r.size])
+        if (r.kernel, r.bits, r.size, r.arch) not in reached
     ]
 
 
@@ -267,6 +281,34 @@ def write(kernels: Iterable[Compiled], traffic: Iterable[Traffic], path: Path = 
     rows = ",\n".join(_line(k) for k in sorted(kernels, key=lambda k: k.key))
     moved = ",\n".join(_line(t) for t in sorted(traffic, key=lambda t: t.name))
     path.write_text(f'{{"kernels": [\n{rows}\n],\n"traffic": [\n{moved}\n]}}\n', "utf-8")
+
+
+# Of each op the size that BERT-Base has, with 32 thousand words.
+SHOWN = {"attention": 64, "layer_norm": 1024, "embedding": 1024, "bias_gelu": 128, "geglu": 128}
+SHOWN |= {"cross_entropy": 32768}
+
+
+def markdown(kernels: Iterable[Compiled], traffic: Iterable[Traffic]) -> str:
+    """The tables of docs/kernels.md: 16 bits and BERT's sizes, and all traffic."""
+    chosen: dict[str, dict[str, Compiled]] = {}
+    for k in kernels:
+        if k.bits == 16 and SHOWN.get(k.kernel.split(".")[0]) == k.size:
+            chosen.setdefault(k.kernel, {})[k.arch] = k
+    lines = ["| 16 bits | " + " | ".join(ARCHITECTURES) + " |", "|---" * 5 + "|"]
+    for kernel, of_arch in sorted(chosen.items()):
+        cells = [_cell(of_arch[arch]) if arch in of_arch else "-" for arch in ARCHITECTURES]
+        lines.append(f"| `{kernel}` | " + " | ".join(cells) + " |")
+    lines += ["", "| bytes | fewest | moved | ratio |", "|---|---:|---:|---:|"]
+    for t in sorted(traffic, key=lambda t: t.name):
+        lines.append(f"| {t.name} | {t.fewest:,} | {t.moved:,} | {t.ratio:.3f} |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(kernel: Compiled) -> str:
+    """Registers, shared memory, and the instructions for matrix products."""
+    parts = [f"{kernel.registers} registers", f"{kernel.shared_bytes / 1024:.0f} KB"]
+    parts += [f"{kernel.tensor_core} {kernel.products}"] * (kernel.tensor_core > 0)
+    return ", ".join(parts + [f"{kernel.spilled_bytes} B spilled"] * (kernel.spilled_bytes > 0))
 
 
 def _line(row: Compiled | Traffic) -> str:

@@ -24,20 +24,28 @@ LONGEST_COUNTED = 512  # the interpreter is slow
 def calls() -> list[Case]:
     """Calls that reach every row of the launch table.
 
-    The timed calls, which are those of training, at every size of the table; and every combination
-    of options that is tested for parity, at the size of the op's first timed call.
+    At every size of the table the op's first and last timed calls and the one with the most
+    options, which needs the most registers; and every combination of options that is tested for
+    parity, at the size of the first. fp16 is left out: to the compiler it is bf16 with other
+    conversions.
     """
     chosen: dict[Case, None] = {}
     for dtype in (torch.bfloat16, torch.float32):
+        timed: dict[str, list[Case]] = {}
         for case in benchmarks(dtype):
-            for size in _sizes(case.op):
-                chosen |= dict.fromkeys(_small(case, _width(case, size)))
-    for dtype in (torch.bfloat16, torch.float16, torch.float32):
-        timed = {case.op: case for case in reversed(benchmarks(dtype))}
-        for case in cases(dtype, large=False):
-            if case.layout == "packed":
-                chosen |= dict.fromkeys(_small(case, _size(timed[case.op])))
+            timed.setdefault(case.op, []).append(case)
+        for op, calls_of_op in timed.items():
+            for case in (calls_of_op[0], max(calls_of_op, key=_options), calls_of_op[-1]):
+                for size in _sizes(op):
+                    chosen |= dict.fromkeys(_small(case, _width(case, size)))
+    for case in cases(torch.bfloat16, large=False):
+        if case.layout == "packed":
+            chosen |= dict.fromkeys(_small(case, _size(timed[case.op][0])))
     return list(chosen)
+
+
+def _options(case: Case) -> int:
+    return case.shape.count("-")
 
 
 def traffic_calls(ops: Collection[str] = ()) -> list[Case]:

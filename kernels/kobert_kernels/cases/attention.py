@@ -7,7 +7,7 @@ of 0 one may be many times the other.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -131,7 +131,7 @@ def _listed(lengths: tuple[int, ...]) -> str:
     return ("+".join(map(str, lengths[:6])) or "none") + more
 
 
-MODERN = {"window": 64, "rotary": True}  # a local layer of ModernBERT
+MODERN: dict[str, Any] = {"window": 64, "rotary": True}  # a local layer of ModernBERT
 
 CASES = (
     AttentionCase(lengths=(1, 2), head_size=16),
@@ -174,7 +174,10 @@ LARGE_CASES = (
     AttentionCase(lengths=(128, 200), heads=4, head_size=16, rotary=True),
 )
 # 128 documents of 16 to 511 tokens in a batch of fixed capacity.
-_DOCUMENTS = {"lengths": tuple(16 + 73 * n % 496 for n in range(128)), "unused": 1000}
+_DOCUMENTS: dict[str, Any] = {
+    "lengths": tuple(16 + 73 * n % 496 for n in range(128)),
+    "unused": 1000,
+}
 BENCHMARKS = (
     *(
         AttentionCase(lengths=(length,) * (tokens // length), heads=12, dropout=dropout)

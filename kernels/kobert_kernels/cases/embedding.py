@@ -122,7 +122,7 @@ CASES = (
     EmbeddingCase(rows=0, width=16, positions=4, segments=2),
     EmbeddingCase(rows=9, width=3, positions=5, long_ids=True),
     EmbeddingCase(rows=21, width=64, segments=1, affine_bias=False),
-    EmbeddingCase(rows=37, width=100, vocabulary=11, positions=16, segments=2, dropout=0.1),
+    EmbeddingCase(rows=37, width=60, vocabulary=11, positions=16, segments=2, dropout=0.1),
     EmbeddingCase(rows=37, width=33, positions=8, segments=2, padding=True, layout="sliced"),
     EmbeddingCase(rows=40, width=48, vocabulary=5, segments=3, dropout=0.3, layout="expanded"),
     EmbeddingCase(rows=23, width=129, positions=7, weight_dtype=torch.float32),

@@ -112,8 +112,6 @@ LARGE_CASES = (
     LayerNormCase(rows=333, width=8192, **BERT),
 )
 BENCHMARKS = (
-    LayerNormCase(rows=4096, width=768, **BERT, weight_dtype=torch.float32),
-    LayerNormCase(rows=4096, width=768, residual=True, weight_dtype=torch.float32),
     LayerNormCase(rows=32768, width=768, **BERT, weight_dtype=torch.float32),
     LayerNormCase(rows=32768, width=1024, **BERT, weight_dtype=torch.float32),
     LayerNormCase(rows=32768, width=768, weight_dtype=torch.float32),
