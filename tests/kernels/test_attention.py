@@ -27,10 +27,10 @@ from kobert_kernels.philox import keep_scale, keep_scores
 module = import_module("kobert_kernels.attention")
 
 OPS = pytest.mark.parametrize("op", [attention_triton, attention_reference])
-PROPERTY = settings(max_examples=6, deadline=None, derandomize=True)
+PROPERTY = settings(max_examples=4, deadline=None, derandomize=True)
 
 
-def packed(device, lengths, heads=2, size=16, dtype=torch.float32, unused=0):
+def packed(device, lengths, heads=1, size=16, dtype=torch.float32, unused=0):
     """q, k, v as views of one tensor, an incoming gradient, and the bounds."""
     draw = torch.Generator().manual_seed(sum(lengths) * 100 + len(lengths))
     tokens = sum(lengths) + unused
@@ -123,7 +123,7 @@ def one_by_one(q, k, v, bounds, scale=None, window=None, rotary=None):
 )
 def test_the_reference_is_attention_within_each_sequence(lengths, unused, options):
     options = dict(options)
-    q, k, v, grad, bounds = packed("cpu", lengths, dtype=torch.float64, unused=unused)
+    q, k, v, grad, bounds = packed("cpu", lengths, heads=2, dtype=torch.float64, unused=unused)
     if "rotary" in options:
         options["rotary"] = angles("cpu", 97, 16)
     got = run(attention_reference, q, k, v, grad, bounds, **options)
@@ -136,7 +136,7 @@ def test_the_reference_is_attention_within_each_sequence(lengths, unused, option
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
 def test_a_window_of_the_reference_goes_by_blocks(dropout):
     """More than one block of 512 queries; the mask of all scores is the same."""
-    q, k, v, _, bounds = packed("cpu", (1100, 600), heads=1, dtype=torch.float64)
+    q, k, v, _, bounds = packed("cpu", (1100, 600), dtype=torch.float64)
     options = {"dropout": dropout, "seed": torch.tensor([9])}
     got = attention_reference(q, k, v, bounds, 1100, window=40, **options)
     far = (torch.arange(1100)[:, None] - torch.arange(1100)).abs() > 40
@@ -179,42 +179,42 @@ def test_the_reference_takes_the_flash_kernel_of_pytorch(window):
 @pytest.mark.parametrize("all_options", [False, True])
 def test_no_sequence_sees_another(op, all_options, device):
     """Neither other contents nor another length of one sequence moves the others by a bit."""
-    options = everything(device, positions=70) if all_options else {}
-    lengths = [20, 32, 9]
-    q, k, v, grad, bounds = packed(device, lengths, heads=1, unused=2)
-    before = run(op, q, k, v, grad, bounds, 70, **options)
+    options = everything(device) if all_options else {}
+    lengths = [20, 14, 9]
+    q, k, v, grad, bounds = packed(device, lengths, unused=2)
+    before = run(op, q, k, v, grad, bounds, 40, **options)
     start, end = bounds[1].item(), bounds[2].item()
     others = torch.ones(len(q), dtype=torch.bool, device=device)
     others[start:end] = False
     inputs = [t.clone() for t in (q, k, v, grad)]
     for t in inputs:
         t[start:end] = t[start:end] * -3 + 1
-    after = run(op, *inputs, bounds, 70, **options)
+    after = run(op, *inputs, bounds, 40, **options)
     assert same_bits([t[others] for t in before], [t[others] for t in after])
     assert not torch.equal(before[0][~others], after[0][~others])
 
-    for length in (0, 70):  # none, and longer than all: repeat or cut the sequence's tokens
+    for length in (0, 40):  # none, and longer than all: repeat or cut the sequence's tokens
         index = torch.arange(len(q), device=device)
         new = torch.arange(length, device=device) % (end - start) + start
         index = torch.cat((index[:start], new, index[end:]))
         moved = torch.tensor([0, 20, 20 + length, 29 + length], device=device, dtype=torch.int32)
-        after = run(op, *(t[index] for t in (q, k, v, grad)), moved, 70, **options)
+        after = run(op, *(t[index] for t in (q, k, v, grad)), moved, 40, **options)
         kept = torch.cat((others[:start], others.new_zeros(length), others[end:]))
         assert same_bits([t[others] for t in before], [t[kept] for t in after])
 
 
 @OPS
-@pytest.mark.parametrize("longest", [30, 300])  # with and without backward at once
+@pytest.mark.parametrize("longest", [20, 64])  # with and without backward at once
 def test_tokens_of_no_sequence_are_zero_and_unseen(op, longest, device):
-    options = everything(device, positions=300)
-    q, k, v, grad, bounds = packed(device, (3, 0, 30), heads=1, unused=20)
+    options = everything(device)
+    q, k, v, grad, bounds = packed(device, (3, 0, 20), unused=20)
     before = run(op, q, k, v, grad, bounds, longest, **options)
-    assert not any(t[33:].any() for t in before)
+    assert not any(t[23:].any() for t in before)
     for t in (q, k, v, grad):
-        t[33:] = float("nan")
+        t[23:] = float("nan")
     assert same_bits(before, run(op, q, k, v, grad, bounds, longest, **options))
-    alone = run(op, *(t[:33] for t in (q, k, v, grad)), bounds, longest, **options)
-    assert same_bits([t[:33] for t in before], alone)
+    alone = run(op, *(t[:23] for t in (q, k, v, grad)), bounds, longest, **options)
+    assert same_bits([t[:23] for t in before], alone)
 
 
 @OPS
@@ -222,26 +222,26 @@ def test_tokens_of_no_sequence_are_zero_and_unseen(op, longest, device):
 def test_keys_outside_the_window_change_nothing(op, dropout, device):
     """A gradient of a key sees the softmax of queries that see it: tokens two windows away."""
     options = {"dropout": dropout, "seed": torch.tensor([8], device=device), "window": 6}
-    q, k, v, grad, bounds = packed(device, (90,), heads=1)
+    q, k, v, grad, bounds = packed(device, (50,))
     before = run(op, q, k, v, grad, bounds, **options)
-    for changed in (0, 45, 89):
+    for changed in (0, 33):
         inputs = [t.clone() for t in (q, k, v, grad)]
         for t in inputs:
             t[changed] = 100
         after = run(op, *inputs, bounds, **options)
-        distance = (torch.arange(90, device=device) - changed).abs()
+        distance = (torch.arange(50, device=device) - changed).abs()
         assert torch.equal(before[0][distance > 6], after[0][distance > 6])
         assert same_bits([t[distance > 12] for t in before], [t[distance > 12] for t in after])
         near = (distance > 0) & (distance <= 6)
         assert (before[0][near] != after[0][near]).any(-1).all() or dropout > 0
 
 
-@pytest.mark.parametrize("longest", [20, 50])
+@pytest.mark.parametrize("longest", [20, 34])
 def test_a_window_as_long_as_the_sequence_is_none(longest, device):
     q, k, v, grad, bounds = packed(device, (longest, 3))
     options = {"dropout": 0.2, "seed": torch.tensor([1], device=device)}
     expected = run(attention_triton, q, k, v, grad, bounds, **options)
-    for window in (longest - 1, longest, 2**31 - 1):
+    for window in (longest - 1, 2**31 - 1):
         got = run(attention_triton, q, k, v, grad, bounds, window=window, **options)
         assert same_bits(got, expected)
     smaller = run(attention_triton, q, k, v, grad, bounds, window=longest - 2, **options)
@@ -249,28 +249,28 @@ def test_a_window_as_long_as_the_sequence_is_none(longest, device):
 
 
 @OPS
-@pytest.mark.parametrize("longest", [1, 32, 300])
+@pytest.mark.parametrize("longest", [1, 32, 64])
 def test_a_token_that_sees_itself_alone_gets_its_value(op, longest, device):
     """Of one token, and with a window of 0."""
-    for lengths, window in (((1, 1, 1), None), ((1, 1), 3), ((5, 1, 30), 0)):
+    for lengths, window in (((1, 1, 1), None), ((1, 1), 3), ((5, 1, 12), 0)):
         if max(lengths) > longest:
             continue
         q, k, v, grad, bounds = packed(device, lengths)
         o, dq, dk, dv = run(op, q, k, v, grad, bounds, longest, window=window)
-        torch.testing.assert_close(o, v, rtol=1e-6, atol=0)
-        torch.testing.assert_close(dv, grad, rtol=1e-6, atol=0)
+        assert torch.equal(o, v)
+        torch.testing.assert_close(dv, grad)
         assert max(dq.abs().max(), dk.abs().max()) < 1e-5
 
 
 @PROPERTY
 @given(
-    lengths=st.lists(st.integers(0, 40), min_size=1, max_size=4),
+    lengths=st.lists(st.integers(0, 36), min_size=1, max_size=3),
     window=st.sampled_from([None, 3]),
     turned=st.booleans(),
     data=st.data(),
 )
 def test_packed_equals_one_sequence_at_a_time_in_any_order(device, lengths, window, turned, data):
-    q, k, v, grad, bounds = packed(device, lengths, heads=1)
+    q, k, v, grad, bounds = packed(device, lengths)
     options = {"window": window, "rotary": angles(device, 40, 16) if turned else None}
     together = run(attention_triton, q, k, v, grad, bounds, 40, **options)
     spans = [slice(a, b) for a, b in pairwise(bounds.tolist())]
@@ -293,7 +293,7 @@ def test_packed_equals_one_sequence_at_a_time_in_any_order(device, lengths, wind
 
 
 @PROPERTY
-@given(lengths=st.lists(st.integers(1, 40), min_size=1, max_size=3), shift=st.floats(-2, 2))
+@given(lengths=st.lists(st.integers(1, 36), min_size=1, max_size=3), shift=st.floats(-2, 2))
 def test_a_shift_of_all_scores_changes_nothing(device, lengths, shift):
     """One vector added to every key adds q * vector to all scores of a query."""
     q, k, v, _, bounds = packed(device, lengths)
@@ -303,10 +303,10 @@ def test_a_shift_of_all_scores_changes_nothing(device, lengths, shift):
 
 
 @OPS
-@pytest.mark.parametrize(("length", "size"), [(30, 96), (40, 16)])
+@pytest.mark.parametrize(("length", "size"), [(20, 96), (34, 16)])
 def test_only_how_far_apart_two_tokens_are_matters(op, length, size, device):
     """Angles that start anywhere give equal scores, and angles of 0 turn nothing."""
-    inputs = packed(device, (length, 3), heads=1, size=size)
+    inputs = packed(device, (length, 3), size=size)
     options = {"dropout": 0.2, "seed": torch.tensor([5], device=device)}
     turned, elsewhere = (
         run(op, *inputs, rotary=angles(device, length, size, first), **options)
@@ -324,7 +324,7 @@ def test_only_how_far_apart_two_tokens_are_matters(op, length, size, device):
 
 
 @PROPERTY
-@given(lengths=st.lists(st.integers(1, 40), min_size=1, max_size=3))
+@given(lengths=st.lists(st.integers(1, 36), min_size=1, max_size=3))
 def test_equal_values_come_back_and_scores_get_no_net_gradient(device, lengths):
     """The weights of a query sum to 1, so dV sums to the incoming gradient and dK to 0."""
     q, k, v, grad, bounds = packed(device, lengths)
@@ -353,7 +353,7 @@ def test_huge_scores_stay_finite(op, device):
 def test_gradcheck_in_fp64(lengths, all_options, device):
     if device == "cuda":
         pytest.skip("the kernels take fp64 in the interpreter alone")
-    q, k, v, _, bounds = packed(device, lengths, heads=1, dtype=torch.float64, unused=1)
+    q, k, v, _, bounds = packed(device, lengths, dtype=torch.float64, unused=1)
     options = everything(device) if all_options else {}
     leaves = [t.clone().requires_grad_() for t in (q, k, v)]
     assert torch.autograd.gradcheck(
@@ -363,10 +363,10 @@ def test_gradcheck_in_fp64(lengths, all_options, device):
     )
 
 
-@pytest.mark.parametrize("longest", [23, 40])
+@pytest.mark.parametrize("longest", [23, 34])
 def test_backward_is_the_slope_of_forward(longest, device):
     """Central difference along one direction, kernels only: no reference takes part."""
-    q, k, v, grad, bounds = packed(device, (longest, 11), heads=1, size=32)
+    q, k, v, grad, bounds = packed(device, (longest, 5), size=32)
     options = everything(device, size=32)
     _, *slopes = run(attention_triton, q, k, v, grad, bounds, **options)
     step = torch.randn(q.shape, generator=torch.Generator().manual_seed(1)).to(device)
@@ -383,10 +383,10 @@ def test_backward_is_the_slope_of_forward(longest, device):
 
 
 @OPS
-@pytest.mark.parametrize("longest", [30, 50])
+@pytest.mark.parametrize("longest", [30, 40])
 def test_forward_and_backward_drop_the_same_weights(op, longest, device):
     """O is linear in V: <O(V), G> = <V, dV> holds only if both directions use one mask."""
-    q, k, v, grad, bounds = packed(device, (17, longest), size=32)
+    q, k, v, grad, bounds = packed(device, (7, longest), size=32)
     options = {"dropout": 0.5, "window": 20, "rotary": angles(device, longest, 32)}
     seeds = [torch.tensor([n], device=device) for n in (77, 78)]
     o, _, _, dv = run(op, q, k, v, grad, bounds, seed=seeds[0], **options)
@@ -415,7 +415,7 @@ def test_the_kept_share_of_the_weights(device):
 def test_the_tiles_change_the_rounding_alone(m, n, all_options, device):
     """No dropped weight, no edge of a window and no angle depends on how the work is cut."""
     options = everything(device, positions=70) if all_options else {}
-    q, k, v, grad, bounds = packed(device, (70, 33, 1), heads=1, unused=3)
+    q, k, v, grad, bounds = packed(device, (70, 33, 1), unused=3)
     with tiles(m, n):
         got = run(attention_triton, q, k, v, grad, bounds, **options)
     expected = run(attention_reference, q, k, v, grad, bounds, **options)
@@ -424,14 +424,15 @@ def test_the_tiles_change_the_rounding_alone(m, n, all_options, device):
 
 
 @pytest.mark.parametrize("all_options", [False, True])
-def test_backward_at_once_changes_the_rounding_alone(all_options, device):
+def test_backward_at_once_changes_the_rounding_alone(all_options, device, monkeypatch):
     options = everything(device) if all_options else {}
-    inputs = packed(device, (30, 0, 17, 1), heads=1, unused=3)
+    inputs = packed(device, (30, 0, 17, 1), unused=3)
     with launches.noted() as rows:
         at_once = run(attention_triton, *inputs, **options)
     assert [row.kernel for row in rows] == ["attention.forward", "attention.backward_once_32"]
-    with tiles(16, 32):
-        in_loops = run(attention_triton, *inputs, **options)
+    monkeypatch.setattr(module, "_once", lambda *facts: None)
+    in_loops = run(attention_triton, *inputs, **options)
+    assert torch.equal(at_once[0], in_loops[0])
     for a, b in zip(at_once, in_loops, strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=2e-6)
 
@@ -457,7 +458,7 @@ def test_backward_is_done_at_once_where_the_table_has_a_tile(longest, size, dtyp
 
 
 @OPS
-@pytest.mark.parametrize("lengths", [(19, 13), (19, 34)], ids=["at once", "in loops"])
+@pytest.mark.parametrize("lengths", [(19, 13), (3, 34)], ids=["at once", "in loops"])
 def test_layouts_and_what_lies_around_them(op, lengths, device):
     """Nothing beside a tensor is read, and strides change nothing."""
     q, k, v, grad, bounds = packed(device, lengths, heads=2)
@@ -504,25 +505,25 @@ def test_an_expanded_gradient(op, device):
 @pytest.mark.parametrize("unused", [0, 4])
 def test_no_token_in_a_sequence(op, lengths, unused, device):
     q, k, v, grad, bounds = packed(device, lengths, unused=unused)
-    for longest in (0, 64, 300):
-        options = everything(device, positions=300)
+    for longest in (0, 20, 64):
+        options = everything(device)
         outputs = run(op, q, k, v, grad, bounds, longest, **options)
-        assert [t.shape for t in outputs] == [(unused, 2, 16)] * 4
+        assert [t.shape for t in outputs] == [(unused, 1, 16)] * 4
         assert not any(t.any() for t in outputs)
 
 
 @OPS
 def test_a_longest_length_with_room_to_spare(op, device):
     q, k, v, grad, bounds = packed(device, (17, 5))
-    for spare, exact in ((32, 17), (300, 40)):
+    for spare, exact in ((32, 17), (100, 40)):
         expected = run(op, q, k, v, grad, bounds, exact)
         assert same_bits(run(op, q, k, v, grad, bounds, spare), expected)
 
 
 @OPS
-@pytest.mark.parametrize("longest", [20, 45])
+@pytest.mark.parametrize("longest", [20, 34])
 def test_two_runs_give_the_same_bits_and_leave_the_inputs_alone(op, longest, device):
-    given = packed(device, (13, longest), size=32)
+    given = packed(device, (3, longest), size=32)
     before = [t.clone() for t in given]
     options = everything(device, size=32)
     assert same_bits(run(op, *given, **options), run(op, *given, **options))
@@ -548,33 +549,36 @@ def test_packed_is_the_same_and_its_gradient_is_not_stacked(run_by, device, monk
 # Within torch
 
 
-@pytest.mark.parametrize("tokens", [20, 45])
-@pytest.mark.parametrize("sliced", [False, True])
-def test_opcheck(tokens, sliced, device):
-    q, k, v, grad, bounds = packed(device, (tokens, 0), heads=1)
+@pytest.mark.parametrize(
+    ("tokens", "sliced", "all_options"),
+    [(9, True, True), (34, False, True), (5, False, False), (0, False, True)],
+)
+def test_opcheck(tokens, sliced, all_options, device):
+    q, k, v, grad, bounds = packed(device, (tokens, 0))
     if sliced:
         q, k, v, grad = (torch.cat((t, t), -1)[..., 3:19] for t in (q, k, v, grad))
-    options = everything(device)
-    for cos, sin, seed, window in (
-        (None, None, None, None),
-        (*options["rotary"], options["seed"], 7),
-    ):
-        numbers = (tokens, window, 0.25, 0.0 if seed is None else 0.1)
-        tensors = (q, k, v, bounds, seed, cos, sin)
-        torch.library.opcheck(attention_fwd, (*tensors, *numbers))
-        o, lse = attention_fwd(*tensors, *numbers)
-        torch.library.opcheck(attention_bwd, (grad, *tensors, o, lse, *numbers))
+    if tokens == 0:  # opcheck cannot copy an empty view
+        q, k, v = (torch.zeros_like(grad) for _ in "qkv")
+    seed, cos, sin, window = None, None, None, None
+    if all_options:
+        seed, window = torch.tensor([3], device=device), 7
+        cos, sin = angles(device, 40, 16)
+    tensors, numbers = (q, k, v, bounds, seed, cos, sin), (tokens, window, 0.25, 0.1 * all_options)
+    torch.library.opcheck(attention_fwd, (*tensors, *numbers))
+    o, lse = attention_fwd(*tensors, *numbers)
+    torch.library.opcheck(attention_bwd, (grad, *tensors, o, lse, *numbers))
 
 
-# torch 2.13 (2026): Dynamo itself makes an instance of every autograd.Function that it traces.
+# Dynamo makes an instance of each autograd.Function, and looks at the gradient of every tensor.
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
 @pytest.mark.parametrize("dynamic", [False, True])
 def test_compiled_as_one_graph_gives_the_same_bits(dynamic, device):
     torch._dynamo.reset()
     compiled = torch.compile(attention_triton, fullgraph=True, dynamic=dynamic, backend="aot_eager")
     options = everything(device)
-    for lengths in ((9, 20), (5, 30, 2)):
-        inputs = packed(device, lengths, heads=1, unused=1)
+    for lengths in ((9, 12), (5, 14, 2)):
+        inputs = packed(device, lengths, unused=1)
         got = run(compiled, *inputs, **options)
         assert same_bits(got, run(attention_triton, *inputs, **options))
 
@@ -583,7 +587,7 @@ def test_checkpointing_recomputes_the_same_bits(device):
     def recomputed(*inputs, **options):
         return checkpoint(attention_triton, *inputs, **options, use_reentrant=False)
 
-    inputs = packed(device, (9, 20), heads=1)
+    inputs = packed(device, (9, 12))
     options = everything(device)
     assert same_bits(run(recomputed, *inputs, **options), run(attention_triton, *inputs, **options))
 
@@ -592,17 +596,18 @@ def test_checkpointing_recomputes_the_same_bits(device):
 def test_autocast_casts_as_pytorch_does(op, device):
     q, k, v, grad, bounds = packed(device, (9, 20))
     options = everything(device)
-    with torch.autocast(device, dtype=torch.float16):
-        o, *gradients = run(op, q, k, v, grad.half(), bounds, **options)
+
+    def cast(*inputs, **options):
+        with torch.autocast(device, dtype=torch.float16):
+            return op(*inputs, **options)
+
+    o, *gradients = run(cast, q, k, v, grad.half(), bounds, **options)
     assert o.dtype == torch.float16
     assert all(t.dtype == torch.float32 for t in gradients)
     half = run(op, *(t.half() for t in (q, k, v, grad)), bounds, **options)
-    assert torch.equal(o, half[0])
-    if op is attention_triton:  # within the region autocast casts the reference's backward as well
-        assert same_bits(gradients, [t.float() for t in half[1:]])
-    with torch.autocast(device, dtype=torch.float16):
-        assert op(q, k.half(), v, bounds, 20).dtype == torch.float16
-        assert op(*(t.double() for t in (q, k, v)), bounds, 20).dtype == torch.float64
+    assert same_bits((o, *gradients), (half[0], *(t.float() for t in half[1:])))
+    assert cast(q, k.half(), v, bounds, 20).dtype == torch.float16
+    assert cast(*(t.double() for t in (q, k, v)), bounds, 20).dtype == torch.float64
 
 
 def test_a_second_derivative_raises(device):
@@ -669,7 +674,7 @@ def test_what_the_kernel_cannot_do_is_named():
     q, k, v, _, bounds = packed("cpu", (7,), size=48)
     with pytest.raises(ValueError, match="head size 48 is not one of"):
         attention_triton(q, k, v, bounds, 7)
-    with pytest.raises(ValueError, match=r"qkv must be \[T, 3, H, D\], got \[7, 2, 48\]"):
+    with pytest.raises(ValueError, match=r"qkv must be \[T, 3, H, D\], got \[7, 1, 48\]"):
         attention_packed(q, bounds, 7)
 
 

@@ -115,6 +115,7 @@ def test_a_kernel_that_breaks_no_rule_passes(bad_kernels):
     ("change", "reason"),
     [
         ({"row": ""}, "launched without reading the options of a row"),
+        ({"unaligned": "stride_x"}, "16 is not known to divide stride_x"),
         ({"spilled_bytes": 4}, "4 bytes of registers spilled"),
         ({"shared_bytes": 227 * 1024 + 1}, "232449 bytes of shared memory, there are 232448"),
         ({"short_products": 1}, "1 products in addresses are in 32 bits"),
@@ -147,6 +148,12 @@ def test_each_gate_names_what_is_wrong(change, reason):
     assert audit.gates([fine]) == []
     name = "attention.forward, size 128, 16 bits, on sm_90 (some call)"
     assert f"{name}: {reason}" in " ".join(audit.gates([replace(fine, **change)]))
+
+
+def test_no_exception_to_a_gate_is_wider_than_need_be(committed):
+    kernels = {(k.kernel, k.size, k.bits, k.arch): k for k in committed[0]}
+    assert {place: kernels[place].spilled_bytes for place in audit.SPILLED} == audit.SPILLED
+    assert all(kernels[place].wide_loads == 0 for place in audit.NARROW)
 
 
 def test_bytes_that_need_not_move_are_found():

@@ -437,6 +437,22 @@ def test_the_operators_take_strided_inputs(device):
     torch.library.opcheck(embedding_table_bwd, (dy.contiguous(), gathered[0], WORDS, -1))
 
 
+# torch 2.13 (2026): Dynamo itself makes an instance of every autograd.Function that it traces.
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_compiled_inside_autocast_with_dropout(dynamic, device):
+    def call(**given):
+        with torch.autocast(torch.device(device).type, torch.bfloat16):
+            return embedding_triton(**given)
+
+    given = inputs(device)
+    torch._dynamo.reset()
+    compiled = torch.compile(call, fullgraph=True, dynamic=dynamic, backend="aot_eager")
+    got = gradients(compiled, given, gradient(given), **dropping(device))
+    assert got["y"].dtype == torch.bfloat16
+    same(got, gradients(call, given, gradient(given), **dropping(device)))
+
+
 def test_a_second_derivative_raises(device):
     given = inputs(device)
     given["words"].requires_grad_()

@@ -11,6 +11,7 @@ import torch
 from .. import launches
 from ..cases import Case, benchmarks, cases
 from ..cases.attention import AttentionCase
+from ..cases.cross_entropy import LinearCrossEntropyCase
 
 # Numbers of rows, which change no instruction.
 TALL = {"rows", "vocabulary", "positions"}
@@ -84,6 +85,8 @@ def _small(case: Case, size: int) -> Iterator[Case]:
     if isinstance(case, AttentionCase):
         for length in LENGTHS:
             yield replace(case, lengths=(length,), unused=0, heads=2, head_size=size)
+    elif isinstance(case, LinearCrossEntropyCase):
+        yield replace(case, rows=ROWS, width=size, hidden=64)  # one that 16 divides
     else:
         yield _with(case, width=size, **dict.fromkeys(_tall(case), ROWS))
 

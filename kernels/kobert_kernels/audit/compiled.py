@@ -69,6 +69,16 @@ class Kernel:
             return self.function.__name__, 8 * self.case.dtype.itemsize, 0, self.arch, ""
         return row.kernel, row.bits, row.size, self.arch, row.arch
 
+    @property
+    def unaligned(self) -> list[str]:
+        """Addresses of numbers, and strides, of which Triton does not know that 16 divides them."""
+        return [
+            name
+            for number, (name, kind) in enumerate(self.signature.items())
+            if re.match(r"\*(?!i)", kind) or (kind[0] == "i" and name.startswith("stride"))
+            if ["tt.divisibility", 16] not in self.attributes.get((number,), [])
+        ]
+
 
 @dataclass(frozen=True)
 class _Driver:
@@ -195,7 +205,9 @@ def measure(kernel: Kernel) -> dict[str, Any]:
         result = _measure_nvidia(compiled.asm["ptx"], log.getvalue())
     instructions = result.pop("instructions")
     rows = [int(m) for m in re.findall(r"\btt\.dot .*-> tensor<(\d+)x", ttir)]
-    long_offsets, short_products = count_offsets(ttir, kernel.row.blocks if kernel.row else {})
+    # A head size times the number of heads is far below 2^31, like a block size times a program.
+    sizes = {"size": kernel.row.size, **kernel.row.blocks} if kernel.row else {}
+    long_offsets, short_products = count_offsets(ttir, sizes)
     return result | {
         "shared_bytes": compiled.metadata.shared,
         "products": "+".join(sorted(instructions)) or "fma" * (len(rows) > 0),
@@ -270,11 +282,14 @@ def _is_long(rest: str) -> bool:
     return rest.endswith(("i64", "i64>"))
 
 
+SMALL_TILE = 16  # rows of tiles that are in no table: tokens after the last sequence are zeroed so
+
+
 def _is_small(operation: str, rest: str, blocks: Mapping[str, int]) -> bool:
     if operation in ("tt.get_program_id", "tt.get_num_programs"):
         return rest.startswith(("y", "z"))
     constant = re.match(r"(?:dense<)?(\d+)>? :", rest) if operation == "arith.constant" else None
-    return constant is not None and int(constant[1]) in blocks.values()
+    return constant is not None and int(constant[1]) in {SMALL_TILE, *blocks.values()}
 
 
 # Rows
@@ -317,6 +332,7 @@ def main() -> None:
         kernels = rows[fingerprint]
         line = dict(zip(("kernel", "bits", "size", "arch", "row"), kernels[0].key, strict=True))
         line |= {"fingerprint": fingerprint, "kernels": len(kernels), "case": kernels[0].case.name}
+        line["unaligned"] = " ".join(sorted({name for k in kernels for name in k.unaligned}))
         if request["measured"]:
             for kernel in kernels:
                 if kernel.fingerprint not in known:

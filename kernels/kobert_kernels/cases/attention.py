@@ -77,8 +77,8 @@ class AttentionCase(Case):
 
     def draw(self, generator: torch.Generator) -> Tensors:
         """Normal numbers; the bounds, and the dropout seed where it is needed."""
-        shape = (self.tokens, 3, self.heads, self.head_size)
-        drawn = dict(zip("qkv", torch.randn(shape, generator=generator).unbind(1), strict=True))
+        shape = (self.tokens, self.heads, self.head_size)
+        drawn = {name: torch.randn(shape, generator=generator) for name in "qkv"}
         drawn["cu_seqlens"] = torch.tensor((0, *self.lengths)).cumsum(0).to(torch.int32)
         if self.dropout > 0:
             drawn["seed"] = torch.tensor([1234])
@@ -87,7 +87,7 @@ class AttentionCase(Case):
     def inputs(self, device: torch.device | str) -> Tensors:
         """As drawn; packed means that q, k and v are views of one tensor, as a model has them."""
         placed = super().inputs(device)
-        if self.layout == "packed":
+        if self.layout == "packed" and self.tokens > 0:
             qkv = torch.stack([placed[name] for name in "qkv"], dim=1).unbind(1)
             placed |= dict(zip("qkv", qkv, strict=True))
         return placed
