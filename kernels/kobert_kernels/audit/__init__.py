@@ -43,7 +43,7 @@ MOST_ELSEWHERE = {
     # the L2 cache: 256 KB for each multiprocessor are two thirds of it.
     ("cross_entropy", "forward"): (1.05, 0.51),
 }
-# What no tiling tried gets rid of, and costs next to nothing: a few bytes in the widest rows, and in
+# What no tiling tried gets rid of, and costs next to nothing: a few bytes in the widest rows and in
 # fp32, whose exact products run unrolled and without tensor cores.
 SPILLED = {
     ("attention.backward_kv", 16, 32, "sm_90"): 16,
