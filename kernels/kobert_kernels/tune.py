@@ -107,7 +107,7 @@ def _other_blocks(row: Launch) -> Iterator[Launch]:
 
 
 def _other_warps(row: Launch) -> Iterator[Launch]:
-    return (replace(row, num_warps=n) for n in (1, 2, 4, 8, 16) if n != row.num_warps)
+    return (replace(row, num_warps=n) for n in (1, 2, 4, 8, 16, 32) if n != row.num_warps)
 
 
 def _other_stages(row: Launch) -> Iterator[Launch]:
