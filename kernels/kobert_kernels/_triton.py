@@ -41,6 +41,9 @@ except ModuleNotFoundError as error:
 
     triton = tl = _Missing()
 
+# Triton too reads the variable once, when a kernel is defined.
+INTERPRETED = INSTALLED and triton.knobs.runtime.interpret
+
 # What a kernel parameter is. To Triton's compiler, which looks these names up, all three are one
 # type.
 Pointer: TypeAlias = tl.tensor  # a torch tensor outside, the address of its first element inside
@@ -84,7 +87,7 @@ def can_run_on(device: torch.device) -> str | None:
     """Why kernels cannot run on `device`, or None: they run on a GPU, and in the interpreter."""
     if not INSTALLED:
         return "triton is not installed"
-    if device.type == "cuda" or triton.knobs.runtime.interpret:
+    if device.type == "cuda" or INTERPRETED:
         return None
     return f"the kernels need a GPU, the tensors are on {device.type}"
 

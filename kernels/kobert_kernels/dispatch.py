@@ -148,10 +148,12 @@ def choose(call: Call) -> Callable[..., Any]:
     """
     override = forced(call.op)
     if override is None:
-        # The range turns a symbolic size into a number, which the choice may depend on.
+        # A compiled model may have symbols for numbers. The range makes a number of a size; of the
+        # dropout only whether there is any matters.
+        dropout = 1.0 if call.dropout > 0.0 else 0.0
         name = _preferred(
             *(call.op, call.device, call.dtype, len(range(call.size)), _length_class(call.length)),
-            *(call.dropout, bool(call.ragged), call.window, call.rotary, call.deterministic),
+            *(dropout, bool(call.ragged), call.window, call.rotary, call.deterministic),
         )
         return _registry[call.op][name].run
     name, place = override

@@ -13,8 +13,8 @@ the sum of dz over the tokens that it served. Some rows serve many: [MASK] is 12
 and of two segments each is half of them. Up to two segments are summed like weight and bias, one
 partial sum for each program. For other tables the ids are sorted and dz is added up run by run, in
 a fixed order. PyTorch's `embedding_dense_backward` would do, but its bits may differ from run to
-run: since 2.11 it sums tables of few rows, such as BERT's 512 positions, by atomics unless
-`torch.use_deterministic_algorithms` is on.
+run: since pytorch#172454 (2026) it sums tables of few rows, such as BERT's 512 positions, by
+atomics unless `torch.use_deterministic_algorithms` is on.
 
 Legend: T tokens, N width; V, L and S rows of the tables of words, positions and segments; P
 programs of the backward pass, C chunks of the sorted ids.

@@ -423,6 +423,15 @@ def test_the_tiles_change_the_rounding_alone(m, n, all_options, device):
         torch.testing.assert_close(a, b, rtol=0, atol=5e-6)
 
 
+@pytest.mark.parametrize("window", [1, 31, 32, 33])
+def test_a_window_that_ends_at_the_edge_of_a_tile(window, device):
+    """The loops stop at the last tile that a window touches, by however little."""
+    inputs = packed(device, (70, 33))
+    got = run(attention_triton, *inputs, window=window)
+    for a, b in zip(got, run(attention_reference, *inputs, window=window), strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=5e-6)
+
+
 @pytest.mark.parametrize("all_options", [False, True])
 def test_backward_at_once_changes_the_rounding_alone(all_options, device, monkeypatch):
     options = everything(device) if all_options else {}

@@ -152,6 +152,20 @@ def test_a_compiled_model_follows_overrides(toy, dynamic, monkeypatch):
     assert compiled(torch.zeros(7, 6), 300).max() == 1
 
 
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
+@pytest.mark.parametrize("dynamic", [False, True])
+@pytest.mark.parametrize("name", ["auto", "torch", "triton"])
+def test_an_op_with_dropout_compiles_as_one_graph(name, dynamic):
+    torch._dynamo.reset()
+    compiled = torch.compile(layer_norm, fullgraph=True, dynamic=dynamic, backend="aot_eager")
+    weight, seed = torch.ones(16), torch.tensor([3])
+    with use(layer_norm=name):
+        for rows in (4, 6):
+            x = torch.randn(rows, 16)
+            expected = layer_norm(x, weight, dropout=0.1, seed=seed)
+            torch.testing.assert_close(compiled(x, weight, dropout=0.1, seed=seed), expected)
+
+
 def test_the_committed_table_names_what_exists():
     for row in json.loads(dispatch.TABLE.read_text("utf-8")):
         names = {i.name for i in dispatch.implementations(row["op"])}
