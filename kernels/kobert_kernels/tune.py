@@ -29,7 +29,7 @@ FIXED = {
     "embedding.forward": {"BLOCK_N"},
     "embedding.backward": {"BLOCK_N"},
 }
-ALWAYS_FIXED = {"BLOCK_D"}
+ALWAYS_FIXED = {"BLOCK_D", "BLOCK_L"}
 
 
 Key = tuple[str, int, int]
@@ -102,8 +102,15 @@ def _other_blocks(row: Launch) -> Iterator[Launch]:
     fixed = ALWAYS_FIXED | FIXED.get(row.kernel, set())
     for name in row.blocks.keys() - fixed:
         for side in (row.blocks[name] // 4, row.blocks[name] // 2, row.blocks[name] * 2):
-            if side >= (1 if name == "BLOCK_R" else 16):
+            if side >= _least(row.kernel, name):
                 yield replace(row, blocks={**row.blocks, name: side})
+
+
+def _least(kernel: str, block: str) -> int:
+    """The smallest side: tensor cores take 16, and the dropout mask of scores groups of 32 keys."""
+    if block == "BLOCK_R":
+        return 1
+    return 32 if kernel.startswith("attention.") and block == "BLOCK_N" else 16
 
 
 def _other_warps(row: Launch) -> Iterator[Launch]:
