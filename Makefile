@@ -35,7 +35,7 @@ wheel: $(READY) ## build the wheel, install it in a clean environment, run the d
 	cd build/wheel/elsewhere && ../venv/bin/kobert demo --out demo
 
 gpu: ## all that needs a GPU, in under 10 minutes: parity, sanitizers, tuning, benchmarks, a BERT step
-	$(PYTHON) benchmarks/gpu.py
+	PYTHONPATH=.:kernels:vocab $(PYTHON) benchmarks/gpu.py
 
 clean: ## remove the environment, caches and the demo's output
 	rm -rf $(VENV) demo build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

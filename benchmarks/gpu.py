@@ -21,12 +21,15 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import kobert_kernels  # noqa: F401 - registers the ops
+from kobert_kernels import dispatch
+
 ROOT = Path(__file__).resolve().parent.parent
 LAUNCHES = ROOT / "kernels" / "kobert_kernels" / "launches.json"
 KOBERT = [sys.executable, "-m", "kobert_kit"]
 STEPS = {"parity": 150, "tests": 120, "memcheck": 90, "racecheck": 90, "tune": 240, "bench": 180}
 STEPS["step"] = 180
-OPS = ("attention", "layer_norm", "bias_gelu", "geglu", "embedding", "cross_entropy")
+OPS = dispatch.ops()
 
 
 def run(command: list[str], log: Path, limit: float) -> str:
@@ -45,7 +48,7 @@ def each_op(command: list[str], suffix: str, out: Path, name: str, limit: float)
     """Run a command for every op at once: most of the time is compiling, on one core each."""
 
     def one(op: str) -> str:
-        filled = [part.replace("OP", op) for part in command]
+        filled = [part.replace("{op}", op) for part in command]
         return run(filled, out / f"{name}-{op}.{suffix}", limit)
 
     with ThreadPoolExecutor(len(OPS)) as pool:
@@ -59,7 +62,7 @@ def sanitizer(tool: str, out: Path, limit: float) -> str:
     program = shutil.which("compute-sanitizer")
     if program is None:
         return "not run: compute-sanitizer is not installed"
-    check = [*KOBERT, "kernels", "check", "--small", "--dtypes", "fp16", "--ops", "OP"]
+    check = [*KOBERT, "kernels", "check", "--small", "--dtypes", "fp16", "--ops", "{op}"]
     command = [
         program,
         "--tool",
@@ -76,7 +79,8 @@ def sanitizer(tool: str, out: Path, limit: float) -> str:
 def perform(step: str, out: Path, limit: float) -> str:
     """One step of the plan."""
     if step == "parity":
-        check = [*KOBERT, "kernels", "check", "--ops", "OP", "--out", str(out / "parity-OP.json")]
+        check = [*KOBERT, "kernels", "check", "--ops", "{op}"]
+        check += ["--out", str(out / "parity-{op}.json")]
         return each_op(check, "txt", out, step, limit)
     if step in ("memcheck", "racecheck"):
         return sanitizer(step, out, limit)

@@ -2,9 +2,9 @@
 
 Each is defined with a schema, an implementation and a *fake* that allocates what the implementation
 allocates and computes nothing. The operators know no gradients: every op wraps its forward and
-backward operator in one `autograd.Function`. A call then costs 16 us on a CPU, against 31 us by way
-of `torch.library.custom_op`; and the compiler, which cannot look inside, can neither turn a number
-of rows into a constant nor take a kernel apart.
+backward operator in one `autograd.Function`, which costs less Python per call than
+`torch.library.custom_op` with gradients registered. The compiler, which cannot look inside, can
+neither turn a number of rows into a constant nor take a kernel apart.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Which implementation of an op runs, and why.
 
 Every implementation says what it cannot do; of those that remain, the one that was fastest at the
-nearest measured shape runs (`measured.json`, written by `kobert kernels bench`), and where nothing
-was measured the first registered. Nothing is timed at run time.
+nearest measured shape runs (`measured.json`, which `kobert kernels bench --update-dispatch`
+writes), and where nothing was measured the first registered. Nothing is timed at run time.
 
 An override wins over both, and an override that cannot run raises with the reason. There are three,
 the later ones stronger:
