@@ -8,10 +8,12 @@ from .cross_entropy import (
     linear_cross_entropy,
     linear_cross_entropy_reference,
 )
-from .dispatch import configure, use
+from .dispatch import configure, read_environment, use
 from .embedding import embedding, embedding_reference
 from .geglu import geglu, geglu_reference
 from .layer_norm import layer_norm, layer_norm_reference
+
+read_environment()
 
 __all__ = [
     "attention",

@@ -68,9 +68,7 @@ class Implementation:
 
 
 _registry: dict[str, dict[str, Implementation]] = {}
-_environment = dict(
-    part.strip().split("=", 1) for part in os.environ.get(VARIABLE, "").split(",") if "=" in part
-)
+_environment: dict[str, str] = {}
 _configured: dict[str, str] = {}
 _used: dict[str, str] = {}
 
@@ -112,6 +110,21 @@ def use(**implementation_of: str) -> Iterator[None]:
         yield
     finally:
         _replace(_used, before)
+
+
+def read_environment() -> None:
+    """Take the overrides of the environment; once, when all ops are registered.
+
+    Raises:
+        ValueError: one names an op or implementation that does not exist.
+    """
+    for part in filter(None, os.environ.get(VARIABLE, "").replace(" ", "").split(",")):
+        op, _, name = part.partition("=")
+        try:
+            _known(op, name)
+        except ValueError as error:
+            raise ValueError(f"{VARIABLE}={part}: {error}") from None
+        _environment[op] = name
 
 
 def _replace(overrides: dict[str, str], by: dict[str, str]) -> None:

@@ -152,6 +152,20 @@ def test_a_compiled_model_follows_overrides(toy, dynamic, monkeypatch):
     assert compiled(torch.zeros(7, 6), 300).max() == 1
 
 
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("atention=torch", "KOBERT_KERNELS=atention=torch: no op is called atention: there are"),
+        ("attention", "KOBERT_KERNELS=attention: attention has no implementation : there are"),
+        ("layer_norm=tritn", "layer_norm has no implementation tritn: there are triton, torch"),
+    ],
+)
+def test_a_mistyped_environment_is_refused(value, message, monkeypatch):
+    monkeypatch.setenv("KOBERT_KERNELS", value)
+    with pytest.raises(ValueError, match=message):
+        dispatch.read_environment()
+
+
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
 @pytest.mark.parametrize("dynamic", [False, True])
 @pytest.mark.parametrize("name", ["auto", "torch", "triton"])
