@@ -261,6 +261,11 @@ def main() -> None:
         if debug or error.name not in TRAINING_PACKAGES:
             raise
         sys.exit(_fail(f"this needs {error.name}: pip install 'kobert-kit[train]'"))
+    except ValueError as error:
+        kernels = sys.modules.get("kobert_kernels.dispatch")  # imported late, with torch
+        if debug or kernels is None or not isinstance(error, kernels.OverrideError):
+            raise
+        sys.exit(_fail(str(error)))
     except KeyboardInterrupt:
         if debug:
             raise

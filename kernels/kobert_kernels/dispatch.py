@@ -53,6 +53,10 @@ class Call:
     """Equal inputs must give equal bits."""
 
 
+class OverrideError(ValueError):
+    """An override asks for what does not exist or cannot run."""
+
+
 Rejects = Callable[[Call], str | None]
 
 
@@ -123,7 +127,7 @@ def read_environment() -> None:
         try:
             _known(op, name)
         except ValueError as error:
-            raise ValueError(f"{VARIABLE}={part}: {error}") from None
+            raise OverrideError(f"{VARIABLE}={part}: {error}") from None
         _environment[op] = name
 
 
@@ -174,7 +178,7 @@ def choose(call: Call) -> Callable[..., Any]:
     implementation = _registry[call.op][name]
     reason = implementation.rejects(call)
     if reason is not None:
-        raise ValueError(f"{call.op}: {place} asks for {name}, but {reason}")
+        raise OverrideError(f"{call.op}: {place} asks for {name}, but {reason}")
     return implementation.run
 
 
