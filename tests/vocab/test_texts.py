@@ -1,12 +1,16 @@
 import gzip
 import json
+import subprocess
+import sys
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from backports import zstd
+from tqdm import tqdm
 
+import kobert_vocab.lines
 import kobert_vocab.texts
 from kobert_vocab import InputError, Source, find_sources, read_all
 
@@ -75,10 +79,36 @@ def test_an_equals_sign_in_a_path_is_no_tag(write: Write) -> None:
     assert find_sources([path]) == [Source(path=path, language="und")]
 
 
+def test_the_bar_ends_at_the_packed_bytes(write: Write, bars: list[tqdm]) -> None:
+    one = write("a.jsonl.gz", gzip.compress(b'{"text": "abc"}\n' * 9999))
+    two = write("b.txt", "abc\n\ndef\n")
+    list(read_all(find_sources([one, two]), "reading"))
+    assert [(bar.n, bar.total) for bar in bars] == [(one.stat().st_size + 9,) * 2]
+
+
+def test_reading_text_imports_neither_torch_nor_the_hub_extra() -> None:
+    program = (
+        "import sys, kobert_vocab.texts\n"
+        "print({'torch', 'pyarrow', 'datasets', 'huggingface_hub'} & {*sys.modules})"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert ran.stdout == "set()\n"
+
+
 class TestUnusable:
     @pytest.mark.parametrize("given", ["nothing", "ko=nothing", "nothing/at/all.txt"])
     def test_missing_path(self, given: str) -> None:
         with pytest.raises(InputError, match=r"nothing.*: no such file or folder"):
+            find_sources([given])
+
+    @pytest.mark.parametrize("given", ["owner/nothing", "wikipedia", "ko=owner/nothing"])
+    def test_a_hub_data_set_without_its_config(self, given: str) -> None:
+        with pytest.raises(InputError, match=r"no such file.* is named OWNER/NAME:CONFIG, such as"):
+            find_sources([given])
+
+    @pytest.mark.parametrize("given", ["nothing.txt", "a/nothing.txt", "a/b/nothing", "/nothing"])
+    def test_what_cannot_be_a_hub_data_set_gets_no_advice_on_it(self, given: str) -> None:
+        with pytest.raises(InputError, match=r"nothing[.tx]*: no such file or folder$"):
             find_sources([given])
 
     def test_no_input(self) -> None:
@@ -102,17 +132,6 @@ class TestUnusable:
     def test_empty_file(self, write: Write, content: str) -> None:
         path = write("ko.txt", content)
         with pytest.raises(InputError, match=r"ko\.txt: no text in this file"):
-            texts(path)
-
-    @pytest.mark.parametrize(
-        ("encoding", "named"),
-        [("cp949", "CP949"), ("utf-16", "UTF-16")],
-    )
-    def test_other_encoding_is_named_with_the_command(
-        self, write: Write, encoding: str, named: str
-    ) -> None:
-        path = write("ko.txt", "ok\n똠방각하 학교에서 읽었다\n".encode(encoding))
-        with pytest.raises(InputError, match=rf"ko\.txt:\d: not UTF-8; .* {named}: .*iconv -f"):
             texts(path)
 
     def test_nul_bytes(self, write: Write) -> None:
@@ -148,7 +167,7 @@ class TestUnusable:
             texts(path)
 
     def test_endless_line(self, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(kobert_vocab.texts, "LONGEST_LINE", 10)
+        monkeypatch.setattr(kobert_vocab.lines, "LONGEST_LINE", 10)
         with pytest.raises(InputError, match=r"ko\.txt:1: a line of more than"):
             texts(write("ko.txt", "가" * 100))
 
