@@ -30,9 +30,12 @@ def kobert(monkeypatch, capsys):
 
 @pytest.fixture
 def refuses(kobert, tmp_path):
-    """Run a command line that must fail in one line, with code 2, leaving no new file behind."""
+    """Run a command line that must fail in one line, with code 2, leaving no new file behind.
 
-    def run(*arguments):
+    A vocabulary's finished steps may stay: the same command goes on from them.
+    """
+
+    def run(*arguments, steps_stay=False):
         before = sorted(tmp_path.rglob("*"))
         code, out, err = kobert(*arguments)
         assert code == 2, err
@@ -40,7 +43,10 @@ def refuses(kobert, tmp_path):
         lines = err.strip().splitlines()
         assert lines[-1].startswith("kobert: ")
         assert "Traceback" not in err
-        assert sorted(tmp_path.rglob("*")) == before
+        after = sorted(tmp_path.rglob("*"))
+        kept = [path for path in after if ".out.steps" in path.parts]
+        assert [path for path in after if path not in kept] == before
+        assert bool(kept) == steps_stay
         return lines[-1]
 
     return run
@@ -56,7 +62,7 @@ BAD_INPUT = {
     "missing": (None, None, "no such file or folder"),
     "empty": ("ko.txt", "", "no text in this file"),
     "blank": ("ko.txt", " \n\n \n", "no text in this file"),
-    "cp949": ("ko.txt", b"one\n" + "둘".encode("cp949"), "2: not UTF-8; it looks like CP949"),
+    "cp932": ("ko.txt", b"a\n" + "これは日本語".encode("cp932"), "not UTF-8; it looks like CP932"),
     "gzip": ("ko.txt.gz", gzip.compress("가나다 " .encode() * 50_000)[:-400], "broken archive"),
     "not gzip": ("ko.txt.gz", "가나다", "broken archive"),
     "not zstd": ("ko.txt.zst", "가나다", "broken archive"),
@@ -100,13 +106,15 @@ def test_no_input(refuses, tmp_path):
 
 def test_a_vocabulary_larger_than_the_text_can_fill(refuses, tmp_path):
     path = text_file(tmp_path, "ko.txt", "나는 학교에 간다.\n" * 50)
-    line = refuses("vocab", "train", path, "--size", 32_000, "--out", tmp_path / "out")
+    flags = ("--size", 32_000, "--out", tmp_path / "out")
+    line = refuses("vocab", "train", path, *flags, steps_stay=True)
     assert "choose a size up to" in line
 
 
 def test_a_vocabulary_too_small_for_its_alphabet(refuses, tmp_path):
     path = text_file(tmp_path, "ko.txt", "나는 학교에 간다.\n" * 50)
-    line = refuses("vocab", "train", path, "--size", 300, "--out", tmp_path / "out")
+    flags = ("--size", 300, "--out", tmp_path / "out")
+    line = refuses("vocab", "train", path, *flags, steps_stay=True)
     assert "at least" in line
 
 
@@ -272,7 +280,7 @@ def without_torch(*arguments):
 def test_vocabulary_and_corpus_need_no_torch(tmp_path):
     path = text_file(tmp_path, "ko.txt", "나는 학교에 간다.\n" * 50)
     vocab = tmp_path / "v"
-    flags = ("--size", 2_858, "--analyser", "rules")
+    flags = ("--size", 2_937, "--analyser", "rules")
     done = without_torch("vocab", "train", path, "--out", vocab, *flags)
     assert done.returncode == 0, done.stderr
     done = without_torch("corpus", "build", path, "--vocab", vocab, "--out", tmp_path / "c")

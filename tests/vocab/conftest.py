@@ -1,12 +1,15 @@
 """A small vocabulary, trained once for all tests here on text made up in this file."""
 
+import io
 import random
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 
 import pytest
+from tqdm import tqdm
 
+import kobert_vocab.texts
 from kobert_vocab import Vocabulary, train
 
 NOUNS = """
@@ -36,7 +39,7 @@ OTHERS = {
     "ru": "Каждый день мы ходим в школу и читаем книги.",
     "hi": "हम हर दिन स्कूल जाते हैं और किताबें पढ़ते हैं।",
 }
-SIZE = 3100  # of these 2,401 are Korean syllables and jamo, 361 special
+SIZE = 3260  # of these 2,573 are Korean syllables and jamo, 361 special
 
 
 @pytest.fixture(scope="session")
@@ -81,3 +84,16 @@ def write(tmp_path: Path) -> Callable[[str, str | bytes], Path]:
         return path
 
     return write_file
+
+
+@pytest.fixture
+def bars(monkeypatch: pytest.MonkeyPatch) -> list[tqdm]:
+    """The progress bars that reading has made, none of them shown."""
+    made: list[tqdm] = []
+
+    def make(**options: object) -> tqdm:
+        made.append(tqdm(**{**options, "disable": False, "file": io.StringIO()}))
+        return made[-1]
+
+    monkeypatch.setattr(kobert_vocab.texts, "tqdm", make)
+    return made

@@ -3,12 +3,44 @@ from pathlib import Path
 import pytest
 
 from kobert_vocab import InputError
-from kobert_vocab.fit import _report, _train, is_wanted, mine_seeds, with_cuts
+from kobert_vocab.child import ChildError
+from kobert_vocab.fit import fit_unigram, is_wanted, mine_seeds
+from kobert_vocab.model_file import read_pieces
+from kobert_vocab.word_counts import read_counts, write_counts
+
+CHARS = frozenset("학교바다에서는")
+ROWS = {" 학교": 200, " 바다": 200, "에서": 200, "는": 200}
 
 
-def test_cuts_become_delimiters() -> None:
-    assert with_cuts(" 학교에서는", [3, 5]) == " 학교␟에서␟는"
-    assert with_cuts(" 학교", ()) == " 학교"
+@pytest.fixture
+def rows(tmp_path: Path) -> Path:
+    path = tmp_path / "steps" / "weigh" / "rows.tsv"
+    for step in ("weigh", "mine", "fit"):
+        (tmp_path / "steps" / step).mkdir(parents=True)
+    write_counts(path, sorted(ROWS.items()))
+    return path
+
+
+def mine(rows: Path, chars: frozenset[str] = CHARS) -> dict[str, int]:
+    out = rows.parent.parent / "mine" / "seeds.tsv"
+    mine_seeds(rows, out, chars, size=40)
+    return dict(read_counts(out))
+
+
+def fit(rows: Path, size: int, reserved: tuple[str, ...] = ()) -> list[str]:
+    steps = rows.parent.parent
+    out = steps / "fit" / "unigram.model"
+    fit_unigram(
+        rows,
+        steps / "mine" / "seeds.tsv",
+        out,
+        CHARS,
+        size=size,
+        unused=2,
+        reserved=reserved,
+    )
+    assert [path.name for path in out.parent.iterdir()] == [out.name]
+    return [piece.text for piece in read_pieces(out.read_bytes())]
 
 
 @pytest.mark.parametrize("piece", ["▁서울", "2024", "ㅋㅋㅋㅋㅋㅋㅋㅋ", "----", "kg", "하하하하"])
@@ -16,39 +48,53 @@ def test_wanted(piece: str) -> None:
     assert is_wanted(piece)
 
 
-@pytest.mark.parametrize(
-    "piece", ["가", "20240", "a12345", "ㅋ" * 9, "-----", "ㅠ" * 9, "하하하하하"[:0]]
-)
+@pytest.mark.parametrize("piece", ["가", "20240", "a12345", "ㅋ" * 9, "-----", "ㅠ" * 9])
 def test_unwanted(piece: str) -> None:
     assert not is_wanted(piece)
 
 
-def test_seeds_do_not_cross_cuts(tmp_path: Path) -> None:
-    words = {" 학교에서": 100, " 바다에서": 100, " 학교는": 100, " 바다는": 100}
-    cuts = {" 학교에서": [3], " 바다에서": [3], " 학교는": [3], " 바다는": [3]}
-    chars = frozenset("학교바다에서는")
-    bounded = mine_seeds(words, cuts, chars, tmp_path, size=40)
-    assert {"▁학교", "▁바다", "에서"} <= set(bounded)
-    assert not any("교에" in seed or "다에" in seed or "다는" in seed for seed in bounded)
-    assert bounded["에서"] == 200
-    free = mine_seeds(words, {}, chars, tmp_path, size=40)
-    assert "▁학교에서" in free
+def test_seeds_cross_no_rows_and_carry_their_weight(rows: Path) -> None:
+    assert mine(rows) == {"▁학교": 200, "▁바다": 200, "에서": 200}
 
 
-def test_unwanted_pieces_are_no_seeds(tmp_path: Path) -> None:
-    words = {" 01012345678": 100, " ------": 100, " 2024": 100}
-    seeds = mine_seeds(words, {}, frozenset("0123456789-"), tmp_path, size=40)
+def test_unwanted_pieces_are_no_seeds(rows: Path) -> None:
+    write_counts(rows, [(" ------", 100), (" 01012345678", 100), (" 2024", 100)])
+    seeds = mine(rows, frozenset("0123456789-"))
     assert "▁2024" in seeds
     assert [seed for seed in seeds if not is_wanted(seed)] == []
 
 
-def test_an_abort_in_sentencepiece_is_reported_with_its_log(tmp_path: Path) -> None:
-    (tmp_path / "bad.tsv").write_text("three\tcolumns\there\n")
-    with pytest.raises(RuntimeError, match="SentencePiece ended with"):
-        _train(tmp_path, "bad", "bad.tsv", model_type="unigram", vocab_size=300)
+def test_scripts_and_numbers_do_not_mix_in_a_piece(rows: Path) -> None:
+    write_counts(rows, [(" 3kg에서", 500), (" 가abc", 500), (" 다漢字", 500)])
+    seeds = mine(rows, frozenset("3kgabc가다에서漢字"))
+    assert set(seeds) == {"kg", "에서", "abc", "漢字", "▁가", "▁다", "▁3"} & set(seeds)
+    assert {"kg", "abc", "漢字", "에서"} <= set(seeds)
 
 
-def test_a_size_out_of_reach_names_the_largest() -> None:
-    log = "INTERNAL: Vocabulary size too high (9000). Please set it to a value <= 4321."
-    with pytest.raises(InputError, match="up to 4321"):
-        _report(log, 1)
+def test_the_model_has_as_many_pieces_as_asked(rows: Path) -> None:
+    mine(rows)
+    pieces = fit(rows, 7 + 256 + 7 + 1 + 3)
+    assert pieces[:7] == ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[unused0]", "[unused1]"]
+    assert pieces[7] == "<0x00>"
+    assert set(pieces[263:]) == {*CHARS, "▁", "▁학교", "▁바다", "에서"}
+
+
+def test_reserved_pieces_are_left_out_for_others(rows: Path) -> None:
+    mine(rows)
+    pieces = fit(rows, 7 + 256 + 7 + 1 + 3, reserved=("▁학교",))
+    assert "▁학교" not in pieces
+    assert len(pieces) == 7 + 256 + 7 + 1 + 2
+
+
+def test_a_size_out_of_reach_names_the_largest(rows: Path) -> None:
+    mine(rows)
+    with pytest.raises(InputError, match=r"choose a size up to \d+") as error:
+        fit(rows, 4000)
+    largest = int(str(error.value).split("up to ")[1].split(",")[0])
+    assert len(fit(rows, largest)) == largest
+
+
+def test_an_abort_in_sentencepiece_is_reported_with_its_log(rows: Path) -> None:
+    rows.write_text("three\tcolumns\there\n")
+    with pytest.raises(ChildError, match="ended with"):
+        mine(rows)

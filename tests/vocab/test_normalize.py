@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import kobert_vocab.normalize
-from kobert_vocab.normalize import RULES_SHA256, RULES_UNICODE, normalize, read_folds, write_rules
+from kobert_vocab.hangul import rare_syllables
+from kobert_vocab.normalize import (
+    RULES_SHA256,
+    RULES_UNICODE,
+    in_model_form,
+    normalize,
+    read_folds,
+    write_rules,
+)
 
 HANGUL = st.text(
     st.sampled_from("ㅋㅠㄳㅏㆍﾡￂ 　\t\n")
@@ -63,10 +71,14 @@ def test_composed_and_decomposed_read_alike(text: str) -> None:
 
 def test_every_syllable_composes_in_the_model_itself() -> None:
     # Without the NFC before it, as a plain SentencePiece user would run it.
-    matcher = kobert_vocab.normalize._normalizer()
+    matcher, rare = kobert_vocab.normalize._normalizer(), rare_syllables()
     for code in range(0xAC00, 0xD7A4):
         syllable = chr(code)
-        assert matcher.Normalize(unicodedata.normalize("NFD", syllable)) == syllable
+        for form in ("NFC", "NFD"):
+            written = matcher.Normalize(unicodedata.normalize(form, syllable))
+            assert written == rare.get(syllable, syllable)
+        assert normalize(syllable) == syllable
+        assert in_model_form(syllable) == rare.get(syllable, syllable)
 
 
 def test_table_is_the_recorded_one() -> None:

@@ -1,12 +1,22 @@
 from collections import Counter
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError
+from pathlib import Path
 
 import pytest
 
 import kobert_vocab.segment
 from kobert_vocab import InputError
-from kobert_vocab.segment import Analyser, cut_words, find_analyser
+from kobert_vocab.segment import (
+    Analyser,
+    cut_words,
+    cuts_of_word,
+    find_analyser,
+    read_cuts,
+    write_cuts,
+)
 from kobert_vocab.suffixes import suffix_cuts
+from kobert_vocab.word_counts import write_counts
 
 
 def parts(word: str, cuts: list[int]) -> str:
@@ -57,16 +67,52 @@ def test_cuts_count_from_the_word_as_it_stands() -> None:
 
 
 def test_no_cut_inside_numbers_latin_or_jamo() -> None:
-    everywhere = Analyser(name="x", version="1", cut=lambda ws: ([*range(len(w) + 1)] for w in ws))
+    everywhere = Analyser(
+        name="x", version="1", boundaries="all", cut=lambda ws: ([*range(len(w) + 1)] for w in ws)
+    )
     word = "가ㅋㅋ12ab나"
     cuts = cut_words(Counter({word: 2}), everywhere)[word]
     assert parts(word, cuts) == "가|ㅋㅋ12ab|나"
 
 
-def test_many_types_leave_singletons_out(monkeypatch) -> None:
-    monkeypatch.setattr(kobert_vocab.segment, "TYPES_TO_CUT_ALL", 1)
-    words = Counter({" 학교에서": 2, " 바다에서": 1, " 바다": 2})
-    assert cut_words(words, find_analyser("rules", "all")) == {" 학교에서": [3], " 바다": []}
+@pytest.fixture
+def counts(tmp_path: Path) -> Path:
+    path = tmp_path / "ko.tsv"
+    write_counts(path, [(' "학교에서"', 1), (" abc", 9), (" 바다", 2), (" 학교에서", 2)])
+    return path
+
+
+def cut_file(counts: Path, *, least: int = 1, known: Sequence[Path] = ()) -> dict[str, list[int]]:
+    out = counts.parent / "cuts.tsv"
+    write_cuts(
+        str(counts),
+        str(out),
+        analyser="rules",
+        boundaries="all",
+        least=least,
+        known=[str(path) for path in known],
+    )
+    return read_cuts(out)
+
+
+def test_cuts_are_written_per_word_without_its_punctuation(counts: Path) -> None:
+    cuts = cut_file(counts)
+    assert cuts == {"바다": [], "학교에서": [2]}
+    assert cuts_of_word(' "학교에서",', cuts) == [4]
+    assert cuts_of_word(" 바다", cuts) == []
+    assert cuts_of_word(" 나라", cuts) is None
+    assert cuts_of_word(" abc", cuts) is None
+
+
+def test_rare_words_are_not_cut(counts: Path) -> None:
+    write_counts(counts, [(" 나라를", 1), (" 바다를", 2)])
+    assert cut_file(counts, least=2) == {"바다를": [2]}
+
+
+def test_words_cut_before_are_not_cut_again(counts: Path, monkeypatch) -> None:
+    known = counts.parent / "known.tsv"
+    known.write_text("나라\t1\n바다\t1\n", encoding="utf-8")  # not what the rules say
+    assert cut_file(counts, known=[known]) == {"바다": [1], "학교에서": [2]}
 
 
 @pytest.mark.parametrize(
@@ -89,12 +135,6 @@ def test_without_kiwi_rules_are_used_and_kiwi_is_refused(monkeypatch) -> None:
     assert find_analyser(None, "all").name == "rules"
     with pytest.raises(InputError, match="pip install"):
         find_analyser("kiwi", "all")
-
-
-def test_chosen_analyser_is_logged(caplog) -> None:
-    caplog.set_level("INFO")
-    cut_words(Counter({" 학교에서": 1, " 학교에서,": 1}), find_analyser("rules", "all"))
-    assert "analyser: rules 1, 1 words" in caplog.text
 
 
 class TestKiwi:

@@ -1,106 +1,75 @@
-"""``vocabulary.json``: how a vocabulary was made."""
+"""``vocabulary.json``: how a vocabulary was made. Names and paths of inputs stay out."""
 
 import hashlib
 import importlib.metadata
 import json
-import logging
 import platform
-import time
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 
-from kobert_vocab.count import count_characters
 from kobert_vocab.fit import THREADS
+from kobert_vocab.learn import Learnt, Material
 from kobert_vocab.normalize import RULES, RULES_SHA256, RULES_UNICODE
-from kobert_vocab.segment import Analyser
-
-FILE = "vocabulary.json"
-log = logging.getLogger(__name__)
+from kobert_vocab.recipe import Recipe
+from kobert_vocab.vocabulary import CARD
 
 
-class Clock:
-    """Seconds spent on each step."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def step(self, name: str) -> Iterator[None]:
-        """Time one step and log it when it is done."""
-        start = time.perf_counter()
-        yield
-        self.seconds[name] = round(time.perf_counter() - start, 2)
-        log.info("%s: %.1f s", name, self.seconds[name])
-
-
-def fingerprint(counts: Mapping[str, Counter[str]]) -> str:
-    """SHA-256 over the counts of all words, whatever files they came from and in what order."""
-    digest = hashlib.sha256()
-    for language, words in sorted(counts.items()):
-        digest.update(f"{language}\n".encode())
-        for word, count in sorted(words.items()):
-            digest.update(f"{word}\t{count}\n".encode())
-    return digest.hexdigest()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Card:
-    """What shapes a vocabulary: its options and a fingerprint of its text."""
-
-    size: int
-    boundaries: str
-    alpha: float
-    korean_floor: float
-    unused: int
-    analyser: Analyser | None
-    """None where no word is cut."""
-    corpus: str
-
-    def write(
-        self,
-        folder: Path,
-        *,
-        counts: Mapping[str, Counter[str]],
-        shares: Mapping[str, float],
-        alphabet: int,
-        seconds: Mapping[str, float],
-    ) -> None:
-        """Write the card with what came of it; names and paths of inputs stay out."""
-        card = {
-            "options": self._options(),
-            "analyser": self.analyser and f"{self.analyser.name} {self.analyser.version}",
-            "corpus": {
-                "fingerprint": self.corpus,
-                "languages": {
-                    language: {
-                        "words": words.total(),
-                        "types": len(words),
-                        "characters": count_characters(words),
-                        "share": round(shares.get(language, 0.0), 6),
-                    }
-                    for language, words in sorted(counts.items())
-                },
+def write_card(
+    folder: Path,
+    recipe: Recipe,
+    material: Material,
+    learnt: Learnt,
+    seconds: Mapping[str, float],
+) -> None:
+    """Write how a vocabulary was made and what came of it."""
+    analyser = recipe.analyser
+    card = {
+        "options": {
+            "size": recipe.size,
+            "boundaries": analyser.boundaries if analyser else "none",
+            "rate": recipe.rate,
+            "alpha": recipe.alpha,
+            "korean_floor": recipe.korean_floor,
+            "korean_cap": recipe.korean_cap,
+            "unused": recipe.unused,
+        },
+        "analyser": str(analyser) if analyser else None,
+        "user_words": {
+            "count": len(recipe.user_words),
+            "sha256": _sha256("\n".join(recipe.user_words)),
+        },
+        "corpus": {
+            "fingerprint": material.counted.hash,
+            "languages": {
+                code: _language(code, material, learnt) for code in sorted(material.languages)
             },
-            "alphabet": alphabet,
-            "normalizer": {"rules": RULES, "unicode": RULES_UNICODE, "sha256": RULES_SHA256},
-            "versions": _versions(),
-            "threads": THREADS,
-            "seconds": dict(seconds),
-        }
-        content = json.dumps(card, ensure_ascii=False, indent=2) + "\n"
-        (folder / FILE).write_text(content, encoding="utf-8")
+        },
+        "alphabet": len(material.chars),
+        "normalizer": {"rules": RULES, "unicode": RULES_UNICODE, "sha256": RULES_SHA256},
+        "versions": _versions(),
+        "threads": THREADS,
+        "seconds": dict(seconds),
+    }
+    content = json.dumps(card, ensure_ascii=False, indent=2) + "\n"
+    (folder / CARD).write_text(content, encoding="utf-8")
 
-    def _options(self) -> dict[str, object]:
-        return {
-            "size": self.size,
-            "boundaries": self.boundaries,
-            "alpha": self.alpha,
-            "korean_floor": self.korean_floor,
-            "unused": self.unused,
-        }
+
+def _language(code: str, material: Material, learnt: Learnt) -> dict[str, float]:
+    counts = material.languages[code].counts
+    about = {
+        "words": counts.words,
+        "types": counts.types,
+        "characters": counts.characters,
+        "left_out_as_personal": counts.personal,
+        "share": round(learnt.shares[code], 6),
+    }
+    if code in learnt.premium:
+        about["premium"] = round(learnt.premium[code], 4)
+    return about
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _versions() -> dict[str, str]:

@@ -1,43 +1,51 @@
-"""Documents to word counts per language.
+"""Documents to word counts, in bounded memory.
 
 A word begins with a space where one stood before it in the text. Languages written without spaces
-are cut into chunks at punctuation and changes of script, and only a chunk that followed a space
-begins with one: SentencePiece marks the space, so a chunk from the middle of a line must not learn
-the mark.
+are cut into chunks at punctuation, changes of script and, in Japanese, where kana give way to the
+next word's first letter; only a chunk that followed a space begins with one: SentencePiece marks
+the space, so a chunk from the middle of a line must not learn the mark.
+
+Counts are kept in memory until there are too many different words, then written away as a sorted
+run; the runs are merged at the end. So memory does not grow with the text.
 """
 
-import logging
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import cache
 from itertools import groupby
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from kobert_vocab.languages import languages
 from kobert_vocab.normalize import nfc, normalize
+from kobert_vocab.personal import is_personal
 from kobert_vocab.texts import Document
+from kobert_vocab.word_counts import merge, write_counts
 
 LONGEST_WORD = 64  # characters; longer "words" are URLs, or text without spaces
-TYPES_IN_MEMORY = 5_000_000  # per language, about 0.6 GB; beyond it, words seen once are dropped
-_JAPANESE_AND_CHINESE = {"HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "IDEOGRAPHIC", "BOPOMOFO"}
-
-log = logging.getLogger(__name__)
-
-
-def count_words(documents: Iterable[Document]) -> dict[str, Counter[str]]:
-    """How often each word occurs, by language, normalised."""
-    raw: dict[str, Counter[str]] = {}
-    for document in documents:
-        counter = raw.setdefault(document.language, Counter())
-        counter.update(_raw_words(document.text, document.language))
-        if len(counter) > TYPES_IN_MEMORY:
-            _drop_singletons(counter, document.language)
-    return {language: _normalized(raw.pop(language), language) for language in sorted(raw)}
+TYPES_IN_MEMORY = 600_000  # words as they stand in the text, about 100 MB
+PERSONAL = "\0personal"  # counts the words left out; no word holds a NUL, so it sorts first
+TSHEG = "\u0f0b"  # stands between the syllables of a Tibetan word; not punctuation for our ends
+_HIRAGANA, _KANJI_OR_KATAKANA = "HIRAGANA", {"CJK", "KATAKANA"}
 
 
-def count_characters(words: Counter[str]) -> int:
-    """The length of the text that ``words`` were counted in, a space before most words included."""
-    return sum(len(word) * count for word, count in words.items())
+def count_words(documents: Iterable[Document], language: str, out: Path) -> None:
+    """Write how often each word of ``documents`` occurs to ``out``, sorted.
+
+    The file holds ``word <tab> count`` lines. Words with personal data are not in it; how many
+    they were is the count of `PERSONAL`.
+    """
+    with TemporaryDirectory(dir=out.parent) as folder:
+        runs: list[Path] = []
+        raw: Counter[str] = Counter()
+        for document in documents:
+            raw.update(_raw_words(document.text, language))
+            if len(raw) > TYPES_IN_MEMORY:
+                runs.append(_spill(raw, language, Path(folder) / f"{len(runs)}.tsv"))
+                raw = Counter()
+        runs.append(_spill(raw, language, Path(folder) / f"{len(runs)}.tsv"))
+        write_counts(out, merge(runs))
 
 
 def has_spaces(language: str) -> bool:
@@ -51,56 +59,75 @@ def _raw_words(text: str, language: str) -> Iterable[str]:
     # chunks hardly repeat, so cutting them here keeps what is held in memory short.
     if has_spaces(language):
         return nfc(text).split()
-    return (chunk for line in text.splitlines() for chunk in _chunks_of_line(line))
-
-
-def _drop_singletons(counter: Counter[str], language: str) -> None:
-    before = len(counter)
-    for word in [word for word, count in counter.items() if count == 1]:
-        del counter[word]
-    log.info(
-        "%s: dropped %d words seen once, %d kept", language, before - len(counter), len(counter)
+    return (
+        chunk
+        for line in text.splitlines()
+        for word in normalize(line).split(" ")
+        for chunk in _chunks(word)
     )
 
 
-def _normalized(raw: Counter[str], language: str) -> Counter[str]:
-    if not has_spaces(language):
-        return raw  # chunks are of normalised text
+def _spill(raw: Counter[str], language: str, path: Path) -> Path:
+    words = _normalized(raw) if has_spaces(language) else raw
+    write_counts(path, sorted(words.items()))
+    return path
+
+
+def _normalized(raw: Counter[str]) -> Counter[str]:
     words: Counter[str] = Counter()
-    for word, count in raw.items():
-        for chunk in _chunks_of_line(word) if len(word) > LONGEST_WORD else _words_of_line(word):
-            words[chunk] += count
+    for written, count in raw.items():
+        for word in normalize(written).split(" "):
+            for part in _chunks(word) if len(word) > LONGEST_WORD else _whole(word):
+                words[part] += count
     return words
 
 
-def _words_of_line(line: str) -> Iterator[str]:
-    return (" " + word for word in normalize(line).split(" ") if word)
+def _whole(word: str) -> Iterator[str]:
+    if word:
+        yield PERSONAL if is_personal(word) else " " + word
 
 
-def _chunks_of_line(line: str) -> Iterator[str]:
-    for word in normalize(line).split(" "):
-        space = " "
-        for _, run in groupby(word, key=_Kinds()):
-            chunk = "".join(run)
-            for start in range(0, len(chunk), LONGEST_WORD):
-                yield space + chunk[start : start + LONGEST_WORD]
-                space = ""
+def _chunks(word: str) -> Iterator[str]:
+    if is_personal(word):
+        yield PERSONAL
+        return
+    space = " "
+    for _, run in groupby(word, key=_Kinds()):
+        chunk = "".join(run)
+        for start in range(0, len(chunk), LONGEST_WORD):
+            yield space + chunk[start : start + LONGEST_WORD]
+            space = ""
 
 
 class _Kinds:
-    """The kind of each character of a run of text; marks and joiners take that before them."""
+    """The kind of each character of a run of text; marks and joiners take that before them.
+
+    Each word of a Japanese line, its particles and endings included, is a kind of its own: kanji
+    or katakana behind hiragana begin the next (私は|毎日|学校へ).
+    """
 
     def __init__(self) -> None:
         self.before = ""
+        self.number = 0
 
-    def __call__(self, char: str) -> str:
-        self.before = _kind(char) or self.before
-        return self.before
+    def __call__(self, char: str) -> tuple[str, int]:
+        kind = _kind(char) or self.before
+        if self.before == _HIRAGANA and kind in _KANJI_OR_KATAKANA:
+            self.number += 1
+        self.before = kind
+        return _WRITTEN_TOGETHER.get(kind, kind), self.number
+
+
+# Chinese characters and both kana make one word: 食べる, サボる.
+_WRITTEN_TOGETHER = dict.fromkeys(("CJK", "HIRAGANA", "KATAKANA", "BOPOMOFO"), "CJK")
+_SCRIPTS = {"KATAKANA-HIRAGANA": "KATAKANA", "IDEOGRAPHIC": "CJK"}  # ー and 々
 
 
 @cache
 def _kind(char: str) -> str:
     """``digit``, ``other``, a script such as ``THAI``, or nothing for a mark or joiner."""
+    if char == TSHEG:
+        return "TIBETAN"
     category = unicodedata.category(char)
     if category[0] == "M" or category == "Cf":
         return ""
@@ -110,4 +137,4 @@ def _kind(char: str) -> str:
         return "other"
     # Python has no script property; a letter's name begins with its script.
     script = unicodedata.name(char, "UNKNOWN").split()[0]
-    return "CJK" if script in _JAPANESE_AND_CHINESE else script
+    return _SCRIPTS.get(script, script)

@@ -1,6 +1,6 @@
 """A trained SentencePiece model made ready to publish."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from kobert_vocab.model_file import (
     ADD_DUMMY_PREFIX,
@@ -21,6 +21,7 @@ from kobert_vocab.model_file import (
     read_piece,
     write_fields,
 )
+from kobert_vocab.user_words import SCORE, user_pieces
 
 # SentencePiece adds scores up in 32 bits over a line, tokenizers in 64 over a word. Multiples of
 # 1/64 add up exactly in both up to 262,144, so that ties fall alike; 1/1024 was not enough.
@@ -32,13 +33,19 @@ _PATHS = {TRAINER_SPEC: {INPUT, MODEL_PREFIX, SEED_FILE}, NORMALIZER_SPEC: {RULE
 _SPACE_SWITCHES = {ADD_DUMMY_PREFIX, REMOVE_EXTRA_WHITESPACES}
 
 
-def finish(model: bytes) -> bytes:
-    """``model`` with rounded scores, spaces handled as for running text, and no paths in it."""
-    return write_fields(_finished(model))
+def finish(model: bytes, user_words: Sequence[str] = ()) -> bytes:
+    """``model`` with rounded scores, spaces handled as for running text, and no paths in it.
+
+    The pieces of ``user_words`` are added at the end; the model has none of them yet.
+    """
+    return write_fields(_finished(model, user_words))
 
 
-def _finished(model: bytes) -> Iterator[Field]:
-    for field in read_fields(model):
+def _finished(model: bytes, user_words: Sequence[str]) -> Iterator[Field]:
+    fields = list(read_fields(model))
+    last = max(i for i, field in enumerate(fields) if field.number == PIECES)
+    added = [piece_field(Piece(text, SCORE, NORMAL)) for text in user_pieces(user_words)]
+    for field in [*fields[: last + 1], *added, *fields[last + 1 :]]:
         if not isinstance(field.value, bytes):
             yield field
         elif field.number == PIECES:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from kobert_vocab.errors import InputError
 
+KOREAN, ENGLISH = "ko", "en"
 UNKNOWN = "und"  # ISO 639-3 for "undetermined"
 
 

@@ -3,7 +3,9 @@
 Stock ``nmt_nfkc`` turns ㅋ into U+110F, 가ㄳ into 갃 and ㅎㅏ into 하, which nobody types, so the
 table is ours (``vocab/make_rules.py``): it composes decomposed text, folds width and ligatures,
 keeps compatibility jamo, ZWJ and ZWNJ, makes every kind of blank a space, and deletes zero-width
-spaces, soft hyphens, bidi marks and control characters.
+spaces, soft hyphens, bidi marks and control characters. Last, it writes the syllables that have no
+piece of their own as a syllable without its tail and the tail (봣 as 봐 + ᆺ); composing the text
+that comes back (NFC) makes them whole again.
 """
 
 import hashlib
@@ -16,13 +18,11 @@ from pathlib import Path
 
 import sentencepiece
 
+from kobert_vocab.hangul import SYLLABLES, rare_syllables, tail
+
 RULES = "ko_nfc"
 RULES_SHA256 = "dbb79a26287c1098911073c706619581a52f488dda5e817f0dee77e7462cb705"
 RULES_UNICODE = "14.0.0"
-
-_HANGUL_SYLLABLES = range(0xAC00, 0xD7A4)
-_FIRST_L, _FIRST_V, _BEFORE_FIRST_T = 0x1100, 0x1161, 0x11A7  # Unicode 3.12
-_VOWELS, _TAILS = 21, 28  # 28: no final consonant, or one of 27
 
 
 def nfc(text: str) -> str:
@@ -37,7 +37,17 @@ def normalize(text: str) -> str:
     'K팝 ㅋㅋㅋ... kg'
     """
     normalized: str = _normalizer().Normalize(nfc(text))
-    return normalized
+    return nfc(normalized)
+
+
+def in_model_form(text: str) -> str:
+    """Normalised ``text`` in the characters that pieces are made of: rare syllables in two."""
+    return text.translate(_rare_syllables())
+
+
+@cache
+def _rare_syllables() -> dict[int, str]:
+    return str.maketrans(rare_syllables())
 
 
 def write_rules(path: Path) -> None:
@@ -46,17 +56,21 @@ def write_rules(path: Path) -> None:
     Raises:
         RuntimeError: the installed table is not the one that was released.
     """
-    path.write_bytes(_folds_file() + "".join(_hangul_compositions()).encode())
+    path.write_bytes(_folds_file() + "".join(_hangul_rules()).encode())
 
 
 def read_folds() -> dict[str, str]:
     """What is replaced by what, without the compositions of Hangul syllables."""
     rows = (line.split("\t") for line in _folds_file().decode().splitlines())
-    return {_from_hex(source): _from_hex(target) for source, target in rows}
+    return {_from_hex(source): _from_hex(target) for source, target in rows} | rare_syllables()
 
 
 def _from_hex(codes: str) -> str:
     return "".join(chr(int(code, 16)) for code in codes.split())
+
+
+def _to_hex(text: str) -> str:
+    return " ".join(f"{ord(char):X}" for char in text)
 
 
 def _folds_file() -> bytes:
@@ -66,16 +80,21 @@ def _folds_file() -> bytes:
     return folds
 
 
-def _hangul_compositions() -> Iterator[str]:
-    """The 21,945 rules that compose L+V, LV+T and L+V+T into a syllable."""
-    for syllable in _HANGUL_SYLLABLES:
-        lead_and_vowel, tail = divmod(syllable - _HANGUL_SYLLABLES.start, _TAILS)
-        lead, vowel = divmod(lead_and_vowel, _VOWELS)
-        jamo = f"{_FIRST_L + lead:X} {_FIRST_V + vowel:X}"
-        if tail:
-            yield f"{syllable - tail:X} {_BEFORE_FIRST_T + tail:X}\t{syllable:X}\n"
-            jamo += f" {_BEFORE_FIRST_T + tail:X}"
-        yield f"{jamo}\t{syllable:X}\n"
+def _hangul_rules() -> Iterator[str]:
+    """Rules that compose L+V, LV+T and L+V+T where there is such a piece, and part rare syllables.
+
+    The parts of a rare syllable, L+V+T or LV+T, need none: L+V composes and T stays.
+    """
+    rare = rare_syllables()
+    for syllable in map(chr, SYLLABLES):
+        if syllable in rare:
+            yield f"{_to_hex(syllable)}\t{_to_hex(rare[syllable])}\n"
+            continue
+        decomposed = unicodedata.normalize("NFD", syllable)
+        yield f"{_to_hex(decomposed)}\t{_to_hex(syllable)}\n"
+        if tail(syllable):
+            open_and_tail = nfc(decomposed[:2]) + decomposed[2]
+            yield f"{_to_hex(open_and_tail)}\t{_to_hex(syllable)}\n"
 
 
 @cache

@@ -5,6 +5,8 @@ The longest suffix that leaves a stem is cut off, then the longest of what is le
 syllables (가지 keeps its 지), and one that only follows a consonant or a vowel is held to that.
 """
 
+from kobert_vocab.hangul import is_syllable, tail
+
 DEPTH = 3
 # Syllables of stem that a suffix of one syllable needs, and a longer one: 가지 keeps its 지.
 STEM_OF_SHORT, STEM_OF_LONG = 2, 1
@@ -29,7 +31,6 @@ OTHERS = """
 되었다 된다 됩니다 됐다 시킨 시키는 적인 적으로
 """
 
-_FIRST, _LAST, _TAILS = 0xAC00, 0xD7A3, 28
 _CONSONANT_ONLY = frozenset(AFTER_CONSONANT.split())
 _VOWEL_ONLY = frozenset(AFTER_VOWEL.split())
 _SUFFIXES = frozenset(OTHERS.split()) | _CONSONANT_ONLY | _VOWEL_ONLY
@@ -64,12 +65,11 @@ def _suffix_start(word: str) -> int | None:
 
 
 def _fits(stem: str, suffix: str) -> bool:
-    last = ord(stem[-1])
-    if not _FIRST <= last <= _LAST:
+    if not is_syllable(stem[-1]):
         return True  # 3을, OECD는: how it is read is not known
-    tail = (last - _FIRST) % _TAILS
+    last = tail(stem[-1])
     if suffix in _CONSONANT_ONLY:
-        return tail != 0
+        return last != 0
     if suffix in _VOWEL_ONLY:
-        return tail == 0 or (tail == _RIEUL and suffix.startswith("로"))
+        return last == 0 or (last == _RIEUL and suffix.startswith("로"))
     return True

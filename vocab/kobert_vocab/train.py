@@ -1,34 +1,43 @@
 """From text to a vocabulary folder.
 
-The road: count words, cut Korean ones at morphemes, let BPE mine candidate pieces that cross no
-cut, and let a unigram model choose among them on whole words. BPE honours word counts and cuts
-alike in every version of SentencePiece; its unigram trainer, left to find candidates by itself,
-forgets the counts. The result is a plain SentencePiece model that needs no analyser in use.
+The road: count words, cut Korean ones at morphemes, weigh languages, let BPE mine candidate pieces
+and a unigram model choose among them. BPE honours weights alike in every version of SentencePiece;
+its unigram trainer, left to find candidates by itself, forgets them. The result is a plain
+SentencePiece model that needs no analyser in use.
 """
 
 import logging
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-from kobert_vocab.alphabet import alphabet, split_outside
-from kobert_vocab.card import Card, Clock, fingerprint
-from kobert_vocab.count import count_characters, count_words
+from kobert_vocab.alphabet import alphabet
+from kobert_vocab.card import write_card
+from kobert_vocab.child import run_in_child
+from kobert_vocab.count import PERSONAL, count_words
 from kobert_vocab.errors import InputError
 from kobert_vocab.export import export
-from kobert_vocab.finish import finish
-from kobert_vocab.fit import fit_unigram, mine_seeds
+from kobert_vocab.languages import KOREAN
+from kobert_vocab.learn import CUTS, Material, learn
 from kobert_vocab.new_folder import new_folder, refuse_existing
-from kobert_vocab.segment import Analyser, cut_words, find_analyser, has_hangul
+from kobert_vocab.recipe import Recipe
+from kobert_vocab.report.card import write_card_page
+from kobert_vocab.report.parallel import read_parallel
+from kobert_vocab.segment import Analyser, find_analyser, write_cuts
 from kobert_vocab.selftest import write_selftest
 from kobert_vocab.specials import BYTES, NAMED
-from kobert_vocab.texts import find_sources, read_all
+from kobert_vocab.steps import Step, Steps
+from kobert_vocab.texts import Document, Source, find_sources, reading
+from kobert_vocab.user_words import read_user_words, user_pieces
 from kobert_vocab.verify import verify
 from kobert_vocab.vocabulary import MODEL, Vocabulary
-from kobert_vocab.weigh import KOREAN, language_shares, weigh
+from kobert_vocab.weigh import MOST_TYPES, Language, read_languages
+from kobert_vocab.word_counts import merge, summarize, write_counts
 
+WORDS = "words.tsv"
+RATE = 0.92  # see `train`
 log = logging.getLogger(__name__)
 
 
@@ -38,141 +47,173 @@ def train(
     *,
     size: int,
     boundaries: str = "all",
+    rate: float = RATE,
     analyser: str | None = None,
     alpha: float = 0.3,
     korean_floor: float = 0.15,
+    korean_cap: float = 1.0,
+    parallel: str | Path | None = None,
+    words: str | Path | None = None,
     unused: int = 100,
+    work: str | Path | None = None,
 ) -> Path:
     """Build a vocabulary of ``size`` pieces from ``inputs`` and write it to the folder ``out``.
 
-    The same text and options give the same files, but for the seconds in ``vocabulary.json``.
-    Nothing is left at ``out`` unless the vocabulary has passed its checks.
+    The same text and options give the same files, but for the seconds in ``vocabulary.json`` and
+    ``report.html``. Nothing is left at ``out`` unless the vocabulary has passed its checks. The
+    steps that are done when a run stops, for whatever reason, are kept, and the same call goes on
+    from there.
 
     Args:
-        inputs: files and folders, as for `find_sources`.
+        inputs: files, folders and data sets, as for `find_sources`.
         out: a folder that does not exist yet, or is empty.
         size: pieces in all, special, unused and byte pieces included.
-        boundaries: what Korean pieces must not cross: ``all`` morphemes, only where particles,
+        boundaries: what Korean pieces should not cross: ``all`` morphemes, only where particles,
             endings and verbal suffixes begin (``je``), or ``none``.
+        rate: how much of a word's weight respects these boundaries. At 1 hardly a piece crosses
+            one and words take a fifth more pieces than without boundaries; at 0.92 4 % of pieces
+            do, those that are frequent as a whole.
         analyser: ``kiwi`` or ``rules``; by default ``kiwi`` where it is installed.
         alpha: how much more larger languages get: 1 in proportion to their text, 0 all alike.
         korean_floor: the least part of the weight that Korean gets if it is there.
+        korean_cap: the largest, if it is not alone.
+        parallel: a folder of line-aligned ``<language>.txt`` files, English among them; language
+            shares are then moved until languages need about as many tokens for the same text.
+        words: a file of words that must be one piece each, one per line; each takes two ids.
         unused: ids kept free.
+        work: folder for the steps, kept when all is done; a later call with other options takes
+            from it what it can. By default one beside ``out``, which goes when all is done.
 
     Raises:
         InputError: an input, an option or ``out`` cannot be used.
     """
-    _check_options(size=size, alpha=alpha, korean_floor=korean_floor, unused=unused)
-    chosen = find_analyser(analyser, boundaries)
+    found = find_analyser(analyser, boundaries)
     out = Path(out)
     refuse_existing(out)
-    sources = find_sources(inputs)
-    clock = Clock()
-    with clock.step("count"):
-        counts = count_words(read_all(sources, "counting words"))
-    card = Card(
+    recipe = Recipe(
         size=size,
-        boundaries=boundaries,
+        rate=rate,
         alpha=alpha,
         korean_floor=korean_floor,
+        korean_cap=korean_cap,
         unused=unused,
-        analyser=None if boundaries == "none" else chosen,
-        corpus=fingerprint(counts),
+        analyser=None if boundaries == "none" else found,
+        user_words=() if words is None else tuple(read_user_words(words)),
+        parallel={} if parallel is None else read_parallel(parallel),
     )
-    with new_folder(out) as folder, _work_folder(out) as work:
-        _build(counts, card, clock, work, folder)
+    sources = find_sources(inputs)
+    steps = Steps(Path(work) if work else out.parent / f".{out.name}.steps")
+    with _kept_if_stopped(steps):
+        _build(sources, recipe, steps, out)
+    if work is None:
+        shutil.rmtree(steps.folder)
     log.info("vocabulary written to %s", out)
     return out
 
 
-def _check_options(*, size: int, alpha: float, korean_floor: float, unused: int) -> None:
-    if size < 1:
-        raise InputError(f"size {size}: give the number of pieces, for example 32000")
-    if not 0 <= alpha <= 1:
-        raise InputError(f"alpha {alpha}: must be between 0 and 1")
-    if not 0 <= korean_floor < 1:
-        raise InputError(f"korean_floor {korean_floor}: must be at least 0 and below 1")
-    if unused < 0:
-        raise InputError(f"unused {unused}: must be 0 or more")
-
-
 @contextmanager
-def _work_folder(out: Path) -> Iterator[Path]:
-    # Beside `out`, where there must be room anyway; the system's own may be small or in memory.
-    with TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.work.") as work:
-        yield Path(work)
+def _kept_if_stopped(steps: Steps) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        if steps.folder.is_dir() and not any(steps.folder.iterdir()):
+            steps.folder.rmdir()
+        elif steps.folder.is_dir():
+            log.info("finished steps are kept in %s; the same command goes on", steps.folder)
+        raise
 
 
-def _build(
-    counts: Mapping[str, Counter[str]], card: Card, clock: Clock, work: Path, folder: Path
+def _build(sources: Sequence[Source], recipe: Recipe, steps: Steps, out: Path) -> None:
+    merged = _count(sources, steps)
+    languages = read_languages(merged.folder)
+    chars = alphabet({code: language.counts for code, language in languages.items()})
+    _check_smallest(recipe, len(chars))
+    material = Material(
+        counted=merged,
+        languages=languages,
+        chars=chars,
+        cuts=_cut(merged, languages, recipe.analyser, steps),
+    )
+    learnt = learn(material, recipe, steps)
+    with new_folder(out) as folder:
+        with steps.timed("export"):
+            (folder / MODEL).write_bytes(learnt.model)
+            export(learnt.model, folder)
+            write_selftest(Vocabulary.load(folder), folder)
+        with steps.timed("verify"):
+            verify(folder)
+        write_card(folder, recipe, material, learnt, steps.seconds)
+        write_card_page(folder)
+
+
+def _count(sources: Sequence[Source], steps: Steps) -> Step:
+    """The step that holds ``<language>.tsv`` and ``<language>.json`` of each language."""
+    counted: dict[str, list[Step]] = {}
+    with reading(sources, "counting words") as read:
+        for source in sources:
+            step = steps.run(
+                "count",
+                {"source": source.identity(), "language": source.language},
+                partial(_count_source, source, read),
+                one_of_many=True,
+            )
+            counted.setdefault(source.language, []).append(step)
+    log.info("count: %.1f s", steps.seconds["count"])
+    return steps.run(
+        "merge",
+        {"counted": {code: sorted(s.hash for s in found) for code, found in counted.items()}},
+        partial(_merge, counted),
+    )
+
+
+def _count_source(
+    source: Source, read: Callable[[Source], Iterator[Document]], folder: Path
 ) -> None:
-    with clock.step("weigh"):
-        chars = alphabet(counts)
-        _check_smallest(card.size, len(chars), card.unused)
-        counts = {language: _inside(words, chars) for language, words in counts.items()}
-        characters = {language: count_characters(words) for language, words in counts.items()}
-        shares = language_shares(characters, alpha=card.alpha, korean_floor=card.korean_floor)
-        words = weigh(counts, shares)
-    with clock.step("cut"):
-        cuts = _korean_cuts(counts, card.analyser)
-    with clock.step("mine"):
-        mined = _without_uncut(words, counts, cuts)
-        seeds = mine_seeds(mined, cuts, chars, work, size=card.size)
-    with clock.step("fit"):
-        model = fit_unigram(words, seeds, chars, work, size=card.size, unused=card.unused)
-    with clock.step("export"):
-        _export(model, folder)
-    with clock.step("verify"):
-        verify(folder)
-    card.write(folder, counts=counts, shares=shares, alphabet=len(chars), seconds=clock.seconds)
+    count_words(read(source), source.language, folder / WORDS)
 
 
-def _check_smallest(size: int, alphabet_size: int, unused: int) -> None:
-    smallest = len(NAMED) + unused + BYTES + alphabet_size + 1  # and ▁ alone
-    if size < smallest:
+def _merge(counted: Mapping[str, Sequence[Step]], folder: Path) -> None:
+    for language, found in counted.items():
+        rows = merge([step.folder / WORDS for step in found])
+        about = folder / f"{language}.json"
+        write_counts(folder / f"{language}.tsv", summarize(rows, about, personal=PERSONAL))
+
+
+def _cut(
+    merged: Step, languages: Mapping[str, Language], analyser: Analyser | None, steps: Steps
+) -> Step | None:
+    if KOREAN not in languages or analyser is None:
+        return None
+    log.info("analyser: %s", analyser)
+    about = {"analyser": str(analyser), "boundaries": analyser.boundaries}
+    korean = languages[KOREAN]
+    least = korean.counts.least_count(MOST_TYPES)
+    known = [str(step.folder / CUTS) for step in steps.done("cut", about)]
+    return steps.run(
+        "cut",
+        {**about, "counted": merged.hash, "least": least},
+        lambda folder: run_in_child(  # an analyser takes 0.5 GB
+            write_cuts.__module__,
+            write_cuts.__name__,
+            {
+                "counts": str(korean.path),
+                "out": str(folder / CUTS),
+                "analyser": analyser.name,
+                "boundaries": analyser.boundaries,
+                "least": least,
+                "known": known,
+            },
+        ),
+    )
+
+
+def _check_smallest(recipe: Recipe, alphabet_size: int) -> None:
+    specials = len(NAMED) + recipe.unused
+    own = len(user_pieces(recipe.user_words))
+    smallest = specials + BYTES + alphabet_size + own + 1  # and ▁ alone
+    if recipe.size < smallest:
         raise InputError(
-            f"size {size}: too small for the {alphabet_size} characters of this text, "
-            f"256 bytes and {len(NAMED) + unused} special pieces; choose at least {smallest}"
+            f"size {recipe.size}: too small for the {alphabet_size} characters of this text, "
+            f"256 bytes, {specials} special pieces and {own} of your own words; "
+            f"choose at least {smallest}"
         )
-
-
-def _inside(words: Counter[str], chars: frozenset[str]) -> Counter[str]:
-    kept: Counter[str] = Counter()
-    for word, count in words.items():
-        for part in split_outside(word, chars):
-            kept[part] += count
-    return kept
-
-
-def _korean_cuts(
-    counts: Mapping[str, Counter[str]], analyser: Analyser | None
-) -> dict[str, list[int]]:
-    korean = counts.get(KOREAN)
-    if korean is None or analyser is None:
-        return {}
-    return cut_words(korean, analyser)
-
-
-def _without_uncut(
-    words: Mapping[str, int], counts: Mapping[str, Counter[str]], cuts: Mapping[str, list[int]]
-) -> Mapping[str, int]:
-    """``words`` without the Korean ones that were too rare to be cut.
-
-    A word without cuts teaches pieces that cross morphemes. With the words seen once left whole,
-    the agreement with gold morphemes fell from 82 to 71 %.
-    """
-    if not cuts:
-        return words
-    korean = counts[KOREAN]
-    return {
-        word: weight
-        for word, weight in words.items()
-        if word in cuts or word not in korean or not has_hangul(word)
-    }
-
-
-def _export(model: bytes, folder: Path) -> None:
-    finished = finish(model)
-    (folder / MODEL).write_bytes(finished)
-    export(finished, folder)
-    write_selftest(Vocabulary.load(folder), folder)

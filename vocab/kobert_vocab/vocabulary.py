@@ -13,7 +13,7 @@ from kobert_vocab.errors import InputError
 from kobert_vocab.normalize import nfc
 from kobert_vocab.specials import CLS, MASK, NAMED, PAD, SEP, UNK
 
-MODEL = "spm.model"
+MODEL, CARD = "spm.model", "vocabulary.json"
 
 
 class Vocabulary:
@@ -79,12 +79,12 @@ class Vocabulary:
     def decode(self, ids: Sequence[int]) -> str:
         """The text of ``ids``; special pieces have none."""
         text: str = self._processor.decode([int(i) for i in ids])
-        return text
+        return nfc(text)  # makes syllables in two pieces whole
 
     def normalize(self, text: str) -> str:
         """``text`` as this vocabulary reads it; what ``decode(encode(text))`` gives."""
         normalized: str = self._normalizer.Normalize(nfc(text))
-        return normalized
+        return nfc(normalized)
 
     def pieces(self, text: str) -> list[str]:
         """``text`` in pieces.
