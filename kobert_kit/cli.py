@@ -10,12 +10,14 @@ import tyro
 from tyro.conf import Positional, arg
 
 from kobert_kit.pretraining.config import PretrainConfig, flags_from_toml
+from kobert_vocab.child import ChildError
 from kobert_vocab.errors import InputError
 
 Inputs = Annotated[Positional[tuple[str, ...]], arg(metavar="INPUT...")]
+Texts = Annotated[tuple[str, ...], arg(metavar="TEXT...")]
 Folder = Annotated[Positional[Path], arg(metavar="DIR")]
 
-TRAINING_PACKAGES = ("jinja2", "matplotlib", "safetensors", "torch")
+TRAINING_PACKAGES = ("torch",)
 
 app = tyro.extras.SubcommandApp()
 vocab_app = tyro.extras.SubcommandApp()
@@ -35,7 +37,7 @@ def demo(*, out: Path = Path("demo")) -> None:
     run_demo(out)
 
 
-app.command(vocab_app, name="vocab", help="Vocabularies: train, verify.")
+app.command(vocab_app, name="vocab", help="Vocabularies: train, verify, report, extend.")
 app.command(corpus_app, name="corpus", help="Corpora: build.")
 app.command(kernels_app, name="kernels", help="Fused kernels: check, inspect, report, bench, tune.")
 
@@ -48,22 +50,37 @@ def vocab_train(
     out: Path,
     size: int = 32_000,
     boundaries: Literal["all", "je", "none"] = "all",
+    rate: float = 0.92,
     analyser: Literal["kiwi", "rules"] | None = None,
     alpha: float = 0.3,
     korean_floor: float = 0.15,
+    korean_cap: float = 1.0,
+    parallel: Path | None = None,
+    words: Path | None = None,
+    unused: int = 100,
+    work: Path | None = None,
 ) -> None:
     """Build a Korean-aware SentencePiece vocabulary from text.
 
     Args:
-        inputs: Files or folders of .txt and .jsonl, plain, .gz or .zst; a language tag may stand
+        inputs: Files or folders of .txt, .jsonl and .parquet (the first two also .gz or .zst), or
+            data sets of the Hugging Face hub (wikipedia:20231101.ko). A language tag may stand
             before one: ko=news.jsonl.gz. Without a tag the file's or folder's name tells.
         out: Folder to make; transformers' AutoTokenizer loads it.
         size: Pieces, special ones included.
-        boundaries: What Korean pieces must not cross: all morphemes, only where particles, endings
-            and suffixes begin (je), or none.
+        boundaries: What Korean pieces should not cross: all morphemes, only where particles,
+            endings and suffixes begin (je), or none.
+        rate: How much of a word's weight respects these boundaries: at 1 hardly a piece crosses
+            one, lower rates let frequent words and endings stay whole.
         analyser: What finds the morphemes; kiwi where it is installed, else rules.
         alpha: Language shares are text sizes to this power: 1 as the text is, 0 all equal.
         korean_floor: Least share of Korean, if it is there.
+        korean_cap: Largest share of Korean, if it is not alone.
+        parallel: Folder of line-aligned LANGUAGE.txt files, en.txt among them: shares are moved
+            until languages need about as many tokens to say the same.
+        words: File of words that must be one piece each, one per line.
+        unused: Ids kept free, [unused0] and so on.
+        work: Folder for the steps, kept afterwards: a later run with other options is faster.
     """
     from kobert_vocab import train
 
@@ -72,11 +89,17 @@ def vocab_train(
         out,
         size=size,
         boundaries=boundaries,
+        rate=rate,
         analyser=analyser,
         alpha=alpha,
         korean_floor=korean_floor,
+        korean_cap=korean_cap,
+        parallel=parallel,
+        words=words,
+        unused=unused,
+        work=work,
     )
-    print(f"vocabulary: {out}")  # noqa: T201
+    print(f"vocabulary: {out}   report: {out / 'report.html'}")  # noqa: T201
 
 
 @vocab_app.command(name="verify")
@@ -93,6 +116,65 @@ def vocab_verify(vocab: Folder, inputs: Inputs = (), /) -> None:
     texts = (line for doc in read_all(sources, "verify") for line in doc.text.splitlines())
     count = verify(vocab, texts)
     print(f"{vocab}: {count:,} texts, no difference")  # noqa: T201
+
+
+@vocab_app.command(name="report")
+def vocab_report(
+    vocabularies: Annotated[Positional[tuple[str, ...]], arg(metavar="DIR...")],
+    /,
+    *,
+    on: Texts,
+    gold: tuple[Path, ...] = (),
+    parallel: Path | None = None,
+    out: Path | None = None,
+    json: Path | None = None,
+) -> None:
+    """Compare vocabularies side by side: ours, any Hugging Face or SentencePiece one.
+
+    Args:
+        vocabularies: Vocabulary folders, tokenizer.json files, SentencePiece .model files.
+        on: Text to measure on, as INPUT of vocab train; best such as none was learnt from.
+        gold: Files of gold morphemes: Universal Dependencies .conllu, KLUE-DP .tsv; also packed.
+        parallel: Folder of line-aligned LANGUAGE.txt files, en.txt among them, for parity.
+        out: HTML page to write.
+        json: JSON file to write.
+    """
+    from kobert_vocab.report import as_json, compare, render, write_page
+
+    comparison = compare(vocabularies, on, gold=gold, parallel=parallel)
+    print(render(comparison), end="")  # noqa: T201
+    if json:
+        json.write_text(as_json(comparison), encoding="utf-8")
+    if out:
+        write_page(comparison, out)
+        print(f"report: {out}")  # noqa: T201
+
+
+@vocab_app.command(name="extend")
+def vocab_extend(
+    base: Annotated[Positional[str], arg(metavar="BASE")],
+    /,
+    *,
+    texts: Annotated[tuple[str, ...], arg(name="with", metavar="INPUT...")],
+    add: int,
+    out: Path,
+    size: int | None = None,
+    on: tuple[str, ...] = (),
+) -> None:
+    """Add Korean or domain pieces to multilingual BERT's, XLM-R's or a like vocabulary.
+
+    Args:
+        base: Folder with tokenizer.json, or a model's name on the Hugging Face hub.
+        texts: Text to learn pieces from, as INPUT of vocab train; or one vocabulary folder.
+        add: Pieces to add.
+        out: Folder to make; embeddings.safetensors in it says how new embeddings begin.
+        size: Of the vocabulary that pieces are taken from; 32,000 if not given.
+        on: Text to measure the gain on; the same text if not given.
+    """
+    from kobert_vocab.extension.extend import extend
+
+    extended = extend(base, texts, out, add=add, size=size, on=on)
+    print(f"vocabulary: {out}   new ids from {extended.base_size:,}")  # noqa: T201
 
 
 @corpus_app.command(name="build")
@@ -257,6 +339,10 @@ def main() -> None:
         if debug:
             raise
         sys.exit(_fail(f"{error.strerror}: {error.filename}" if error.filename else str(error)))
+    except ChildError as error:  # the end of SentencePiece's log
+        if debug:
+            raise
+        sys.exit(_fail(f"{str(error).splitlines()[-1]} (--debug shows more)"))
     except ModuleNotFoundError as error:
         if debug or error.name not in TRAINING_PACKAGES:
             raise
