@@ -97,7 +97,7 @@ def _language_of_config(config: str) -> str | None:
     >>> _language_of_config("20231101.ko"), _language_of_config("kor_Hang")
     ('ko', 'ko')
     """
-    codes = (find_language(part) for part in (config, *reversed(config.split("."))))
+    codes = (find_language(part) for part in reversed(config.split(".")))
     return next((code for code in codes if code), None)
 
 
