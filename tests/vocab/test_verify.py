@@ -24,8 +24,8 @@ def test_passes_and_counts(trained: Path) -> None:
     assert verify(trained, ["가", "나"]) == own + 2
 
 
-def test_literal_specials_are_skipped(trained: Path) -> None:
-    assert verify(trained, ["[MASK] 가", "가"]) == verify(trained) + 1
+def test_literal_specials_are_plain_text(trained: Path) -> None:
+    assert verify(trained, ["[MASK] 가[SEP]", "[PAD]"]) == verify(trained) + 2
 
 
 def test_no_training_text_is_in_the_self_test(trained: Path, corpus: Path) -> None:

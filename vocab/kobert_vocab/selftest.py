@@ -128,11 +128,13 @@ def hard_texts(vocabulary: Vocabulary) -> Iterator[str]:
     draw.shuffle(learnt)
     for start in range(0, len(learnt), _PIECES_PER_TEXT):
         yield "".join(learnt[start : start + _PIECES_PER_TEXT])
-    for kind in _kinds(draw):
+    for kind in text_kinds(draw):
         yield from (kind() for _ in range(_PER_KIND))
 
 
-def _kinds(draw: random.Random) -> list[Callable[[], str]]:
+def text_kinds(draw: random.Random) -> list[Callable[[], str]]:
+    """What makes random texts of each kind that is hard to get right."""
+
     def chars(*ranges: tuple[int, int], longest: int = 30) -> str:
         picked = (draw.choice(ranges) for _ in range(draw.randint(1, longest)))
         return "".join(chr(draw.randint(first, last)) for first, last in picked)
