@@ -4,7 +4,7 @@ import pytest
 
 from kobert_vocab import InputError
 from kobert_vocab.child import ChildError
-from kobert_vocab.fit import fit_unigram, is_wanted, mine_seeds
+from kobert_vocab.fit import _Count, _without_clauses, fit_unigram, is_wanted, mine_seeds
 from kobert_vocab.model_file import read_pieces
 from kobert_vocab.word_counts import read_counts, write_counts
 
@@ -65,7 +65,7 @@ def test_unwanted_pieces_are_no_seeds(rows: Path) -> None:
 
 
 def test_scripts_and_numbers_do_not_mix_in_a_piece(rows: Path) -> None:
-    write_counts(rows, [(" 3kg에서", 500), (" 가abc", 500), (" 다漢字", 500)])
+    write_counts(rows, [(" 3kg에서", 500), (" 가abc", 500), (" 가漢字", 500), (" 다漢字", 500)])
     seeds = mine(rows, frozenset("3kgabc가다에서漢字"))
     assert set(seeds) == {"kg", "에서", "abc", "漢字", "▁가", "▁다", "▁3"} & set(seeds)
     assert {"kg", "abc", "漢字", "에서"} <= set(seeds)
@@ -98,3 +98,19 @@ def test_an_abort_in_sentencepiece_is_reported_with_its_log(rows: Path) -> None:
     rows.write_text("three\tcolumns\there\n")
     with pytest.raises(ChildError, match="ended with"):
         mine(rows)
+
+
+def test_a_clause_met_once_is_no_seed_but_its_parts_are(rows: Path) -> None:
+    clauses = ["我弟弟每天看书", "我弟弟每天上班", "老人每天看书", "老人上班"]
+    write_counts(rows, sorted((" " + clause, 1000) for clause in clauses))
+    seeds = mine(rows, frozenset("".join(clauses)))
+    assert not [seed for seed in seeds if sum(seed.strip("▁") in c for c in clauses) < 2]
+    assert {"弟弟", "每天", "看书", "上班", "老人"} & set(seeds)
+    write_counts(rows, [(" 학교에서는바다에서", 1000)])  # of a language with spaces it may be
+    assert "▁학교에서는바다에서" in mine(rows)
+
+
+def test_the_weight_of_a_clause_goes_to_what_it_was_merged_from() -> None:
+    ranks = {piece: i for i, piece in enumerate(["弟弟", "我弟弟", "每天", "我弟弟每天", "每天看"])}
+    counts = {"我弟弟每天": _Count(7, 1), "每天": _Count(5, 3), "弟弟": _Count(1, 2)}
+    assert _without_clauses(counts, ranks) == {"每天": 12, "弟弟": 8, "我": 7}

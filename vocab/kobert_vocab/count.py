@@ -9,10 +9,8 @@ Counts are kept in memory until there are too many different words, then written
 run; the runs are merged at the end. So memory does not grow with the text.
 """
 
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from functools import cache
 from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,13 +18,13 @@ from tempfile import TemporaryDirectory
 from kobert_vocab.languages import languages
 from kobert_vocab.normalize import nfc, normalize
 from kobert_vocab.personal import is_personal
+from kobert_vocab.scripts import script
 from kobert_vocab.texts import Document
 from kobert_vocab.word_counts import merge, write_counts
 
 LONGEST_WORD = 64  # characters; longer "words" are URLs, or text without spaces
 TYPES_IN_MEMORY = 600_000  # words as they stand in the text, about 100 MB
 PERSONAL = "\0personal"  # counts the words left out; no word holds a NUL, so it sorts first
-TSHEG = "\u0f0b"  # stands between the syllables of a Tibetan word; not punctuation for our ends
 _HIRAGANA, _KANJI_OR_KATAKANA = "HIRAGANA", {"CJK", "KATAKANA"}
 
 
@@ -111,7 +109,7 @@ class _Kinds:
         self.number = 0
 
     def __call__(self, char: str) -> tuple[str, int]:
-        kind = _kind(char) or self.before
+        kind = script(char) or self.before
         if self.before == _HIRAGANA and kind in _KANJI_OR_KATAKANA:
             self.number += 1
         self.before = kind
@@ -120,21 +118,3 @@ class _Kinds:
 
 # Chinese characters and both kana make one word: 食べる, サボる.
 _WRITTEN_TOGETHER = dict.fromkeys(("CJK", "HIRAGANA", "KATAKANA", "BOPOMOFO"), "CJK")
-_SCRIPTS = {"KATAKANA-HIRAGANA": "KATAKANA", "IDEOGRAPHIC": "CJK"}  # ー and 々
-
-
-@cache
-def _kind(char: str) -> str:
-    """``digit``, ``other``, a script such as ``THAI``, or nothing for a mark or joiner."""
-    if char == TSHEG:
-        return "TIBETAN"
-    category = unicodedata.category(char)
-    if category[0] == "M" or category == "Cf":
-        return ""
-    if category[0] == "N":
-        return "digit"
-    if category[0] != "L":
-        return "other"
-    # Python has no script property; a letter's name begins with its script.
-    script = unicodedata.name(char, "UNKNOWN").split()[0]
-    return _SCRIPTS.get(script, script)

@@ -1,19 +1,21 @@
 """The two SentencePiece runs: BPE to mine candidate pieces, unigram to choose among them."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import sentencepiece
 
 from kobert_vocab.child import ChildError, run_in_child
 from kobert_vocab.errors import InputError
 from kobert_vocab.hangul import MODERN_JAMO
+from kobert_vocab.model_file import read_pieces
 from kobert_vocab.normalize import write_rules
+from kobert_vocab.scripts import SCRIPTS_WITHOUT_SPACES, script
 from kobert_vocab.specials import CLS, MASK, PAD, SEP, UNK, unused_pieces
-from kobert_vocab.word_counts import Row, read_counts, write_counts
+from kobert_vocab.word_counts import read_counts, write_counts
 
 # The unigram model drops the rest. With 1.5, text of other kinds than was learnt from took 1 % more
 # tokens at the same agreement with gold morphemes.
@@ -26,7 +28,17 @@ LONGEST_LAUGH = 8  # ㅋㅋㅋㅋㅋㅋㅋㅋ
 # it makes the same vocabulary on every machine.
 THREADS = 4
 _TOO_HIGH = re.compile(r"Vocabulary size too high \(\d+\)\. Please set it to a value <= (\d+)")
+# How the log ends where SentencePiece 0.2.1 has crashed: it looks for new pairs after each hundred
+# merges, and reads the first of them though there is none when the text has run out right there.
+_RAN_OUT = "Updating active symbols. max_freq="
+_ONE_MORE_PAIR = "\U0010fffc\U0010fffd\t1\n"  # private use; no text has it
 _ROWS_AT_A_TIME = 100_000
+
+
+class _Count(NamedTuple):
+    weight: int
+    rows: int
+    """In how many rows."""
 
 
 def mine_seeds(rows: Path, out: Path, chars: frozenset[str], *, size: int) -> None:
@@ -38,16 +50,30 @@ def mine_seeds(rows: Path, out: Path, chars: frozenset[str], *, size: int) -> No
         chars: the alphabet.
         size: pieces of the vocabulary in the end.
     """
-    model = _train(
+    most = int(SEEDS_PER_PIECE * size) + len(chars)
+    try:
+        model = _mine(rows, out.parent, most)
+    except ChildError as error:
+        if not str(error).endswith(_RAN_OUT):
+            raise
+        longer = out.with_name("longer.tsv")
+        longer.write_bytes(rows.read_bytes() + _ONE_MORE_PAIR.encode())
+        model = _mine(longer, out.parent, most)
+        longer.unlink()
+    counts = _without_clauses(_count_pieces(rows, model), _ranks(model))
+    write_counts(out, ((piece, counts[piece]) for piece in sorted(counts) if is_wanted(piece)))
+
+
+def _mine(rows: Path, folder: Path, most: int) -> Path:
+    return _train(
         rows,
-        out.parent,
+        folder,
         "bpe",
         model_type="bpe",
-        vocab_size=int(SEEDS_PER_PIECE * size) + len(chars),
+        vocab_size=most,
         hard_vocab_limit=False,
         num_threads=1,
     )
-    write_counts(out, (row for row in sorted(_count_pieces(rows, model)) if is_wanted(row[0])))
 
 
 def fit_unigram(
@@ -115,16 +141,52 @@ def _is_jamo(char: str) -> bool:
     return char in MODERN_JAMO
 
 
-def _count_pieces(rows: Path, model: Path) -> Iterable[Row]:
+def _count_pieces(rows: Path, model: Path) -> dict[str, _Count]:
     processor = sentencepiece.SentencePieceProcessor(model_file=str(model))
-    totals = [0] * processor.get_piece_size()
+    size = processor.get_piece_size()
+    weights, found_in = [0] * size, [0] * size
     rest = read_counts(rows)
     while batch := list(islice(rest, _ROWS_AT_A_TIME)):
         texts = [text for text, _ in batch]
         for ids, (_, weight) in zip(processor.encode(texts), batch, strict=True):
             for piece_id in ids:
-                totals[piece_id] += weight
-    return ((processor.id_to_piece(i), total) for i, total in enumerate(totals) if total)
+                weights[piece_id] += weight
+                found_in[piece_id] += 1
+    return {
+        processor.id_to_piece(i): _Count(weights[i], found_in[i]) for i in range(size) if weights[i]
+    }
+
+
+def _ranks(model: Path) -> dict[str, int]:
+    """Which merge made each piece, by the pieces: SentencePiece keeps them in that order."""
+    return {piece.text: i for i, piece in enumerate(read_pieces(model.read_bytes()))}
+
+
+def _without_clauses(counts: Mapping[str, _Count], ranks: Mapping[str, int]) -> dict[str, int]:
+    """The weights of pieces, those that learnt a clause by heart taken apart.
+
+    Where no spaces are written a row is a clause, and of little text BPE makes whole ones a piece.
+    So there a piece must be found in two rows; else its weight goes to what it was merged from.
+    """
+    counts = dict(counts)
+    for length in range(LONGEST_PIECE, 1, -1):
+        for piece in sorted(piece for piece in counts if len(piece) == length):
+            if counts[piece].rows == 1 and _is_written_without_spaces(piece):
+                given = counts.pop(piece)
+                for part in _merged_from(piece, ranks):
+                    had = counts.get(part, _Count(0, 0))
+                    counts[part] = _Count(had.weight + given.weight, had.rows + given.rows)
+    return {piece: count.weight for piece, count in counts.items()}
+
+
+def _merged_from(piece: str, ranks: Mapping[str, int]) -> tuple[str, str]:
+    """The two pieces that BPE made ``piece`` of: the pair that was there first."""
+    pairs = ((piece[:cut], piece[cut:]) for cut in range(1, len(piece)))
+    return min(pairs, key=lambda pair: max(ranks.get(part, len(ranks)) for part in pair))
+
+
+def _is_written_without_spaces(piece: str) -> bool:
+    return script(piece.removeprefix("▁")[:1]) in SCRIPTS_WITHOUT_SPACES
 
 
 def _within(path: Path, folder: Path) -> str:
