@@ -1,4 +1,5 @@
 import gzip
+import json
 import subprocess
 import sys
 import time
@@ -86,6 +87,30 @@ def test_bad_input(refuses, tmp_path, vocab_folder, case, command):
     line = refuses(*command.split(), path, *flags, "--out", tmp_path / "out")
     assert message in line
     assert str(path) in line
+
+
+def test_vocabularies_are_compared_in_table_json_and_page(kobert, tmp_path, vocab_folder):
+    path = text_file(tmp_path, "ko.txt", "서울에서 만나요.\n학교에 갑니다 ㅋㅋ\n")
+    page, numbers = tmp_path / "report.html", tmp_path / "report.json"
+    flags = ("--on", path, "--out", page, "--json", numbers)
+    code, out, err = kobert("vocab", "report", vocab_folder, vocab_folder, *flags)
+    assert code == 0, err
+    assert "tokens per word" in out.lower()
+    assert f"report: {page}" in out
+    assert "<svg" in page.read_text(encoding="utf-8")
+    assert len(json.loads(numbers.read_text(encoding="utf-8"))["vocabularies"]) == 2
+
+
+def test_a_report_on_no_vocabulary(refuses, tmp_path):
+    path = text_file(tmp_path, "ko.txt", "서울에서 만나요.")
+    assert "no such file or folder" in refuses("vocab", "report", tmp_path / "v", "--on", path)
+
+
+def test_a_base_that_is_none(refuses, tmp_path):
+    path = text_file(tmp_path, "ko.txt", "서울에서 만나요.")
+    (tmp_path / "base").mkdir()
+    flags = ("--with", path, "--add", 10, "--out", tmp_path / "out")
+    assert "tokenizer.json" in refuses("vocab", "extend", tmp_path / "base", *flags)
 
 
 def test_a_folder_without_text(refuses, tmp_path):
