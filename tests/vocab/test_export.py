@@ -133,3 +133,11 @@ class TestInTransformers:
         again = type(tokenizer).from_pretrained(tmp_path)
         for text in ("학교에서", "  가\u200b ㅋㅋ", "가"):
             assert again(text, add_special_tokens=False)["input_ids"] == vocabulary.encode(text)
+
+
+def test_both_pieces_of_a_rare_syllable_point_to_it(fast: Tokenizer) -> None:
+    encoded = fast.encode("학교 꿻다", add_special_tokens=False)
+    places = dict(zip(encoded.tokens, encoded.offsets, strict=True))
+    assert places["ᆲ"] == (3, 4)
+    assert next(place for piece, place in places.items() if "꿰" in piece)[1] == 4
+    assert fast.decode(encoded.ids) == "학교 꿻다"

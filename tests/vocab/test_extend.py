@@ -270,12 +270,11 @@ class TestPieces:
 
     def test_both_ways_of_writing(self, korean_bert, korean_xlm_r) -> None:
         assert {"사람", "##에게"} <= set(korean_bert.pieces)
-        assert {"▁도서관", "에게"} <= set(korean_xlm_r.pieces)
+        assert {"▁지하철", "에게"} <= set(korean_xlm_r.pieces)
 
     def test_what_no_text_reaches_is_left_out_and_counted(self, korean_bert, korean_xlm_r) -> None:
         assert not any("," in piece or "ㅋ" in piece for piece in korean_xlm_r.pieces)
         assert "##。" not in korean_bert.pieces
-        assert korean_bert.dropped["cut by the pre-tokenizer"] > 0
         assert korean_xlm_r.dropped["changed by the normaliser"] >= 51  # compatibility jamo
         assert korean_bert.dropped["in the base already"] > 0
 
@@ -287,7 +286,7 @@ class TestPieces:
         assert min(score for _, score in old) <= min(new.values())
         ours = {p.text: p.score for p in read_pieces((trained / "spm.model").read_bytes())}
         shared = [score - ours[piece] for piece, score in old if piece in ours and score]
-        shift = new["▁도서관"] - ours["▁도서관"]
+        shift = new["▁지하철"] - ours["▁지하철"]
         assert min(shared) < shift < max(shared)
         assert shift == new["에게"] - ours["에게"]
 
@@ -521,7 +520,7 @@ class TestInTransformers:
         assert new("day", "book") == of_old
 
     def test_offsets_of_new_pieces(self, korean_bert, korean_xlm_r) -> None:
-        text = "학교에서는 도서관"
+        text = "학교에서는 지하철"
         for extension in (korean_bert, korean_xlm_r):
             tokenizer = load(extension.folder)
             encoding = tokenizer(text, return_offsets_mapping=True, add_special_tokens=False)

@@ -110,6 +110,16 @@ def test_a_clause_met_once_is_no_seed_but_its_parts_are(rows: Path) -> None:
     assert "▁학교에서는바다에서" in mine(rows)
 
 
+def test_more_are_mined_where_many_are_not_wanted(rows: Path) -> None:
+    digits = [(f" {number}", 10**6) for number in range(10**8, 10**8 + 300)]
+    words = [(f" {a}{b}{c}", 10) for a in "학교바" for b in "다에서" for c in "는학교"]
+    write_counts(rows, sorted([*digits, *words]))
+    chars = CHARS | frozenset("0123456789")
+    out = rows.parent.parent / "mine" / "seeds.tsv"
+    mine_seeds(rows, out, chars, size=40)
+    assert len(list(read_counts(out))) + len(chars) >= 40
+
+
 def test_the_weight_of_a_clause_goes_to_what_it_was_merged_from() -> None:
     ranks = {piece: i for i, piece in enumerate(["弟弟", "我弟弟", "每天", "我弟弟每天", "每天看"])}
     counts = {"我弟弟每天": _Count(7, 1), "每天": _Count(5, 3), "弟弟": _Count(1, 2)}

@@ -31,7 +31,8 @@ _TOO_HIGH = re.compile(r"Vocabulary size too high \(\d+\)\. Please set it to a v
 # How the log ends where SentencePiece 0.2.1 has crashed: it looks for new pairs after each hundred
 # merges, and reads the first of them though there is none when the text has run out right there.
 _RAN_OUT = "Updating active symbols. max_freq="
-_ONE_MORE_PAIR = "\U0010fffc\U0010fffd\t1\n"  # private use; no text has it
+# Private use; no text has it. A weight of 1 in 10**8 would be rounded off, its characters with it.
+_ONE_MORE_PAIR = "\U0010fffc\U0010fffd\t1000\n"
 _ROWS_AT_A_TIME = 100_000
 
 
@@ -51,20 +52,32 @@ def mine_seeds(rows: Path, out: Path, chars: frozenset[str], *, size: int) -> No
         size: pieces of the vocabulary in the end.
     """
     most = int(SEEDS_PER_PIECE * size) + len(chars)
-    try:
+    while True:
         model = _mine(rows, out.parent, most)
-    except ChildError as error:
-        if not str(error).endswith(_RAN_OUT):
-            raise
-        longer = out.with_name("longer.tsv")
-        longer.write_bytes(rows.read_bytes() + _ONE_MORE_PAIR.encode())
-        model = _mine(longer, out.parent, most)
-        longer.unlink()
-    counts = _without_clauses(_count_pieces(rows, model), _ranks(model))
-    write_counts(out, ((piece, counts[piece]) for piece in sorted(counts) if is_wanted(piece)))
+        counts = _without_clauses(_count_pieces(rows, model), _ranks(model))
+        seeds = [(piece, counts[piece]) for piece in sorted(counts) if is_wanted(piece)]
+        exhausted = len(read_pieces(model.read_bytes())) < most
+        model.unlink()
+        if exhausted or len(seeds) + len(chars) >= size:
+            break
+        most += most // 2  # too many were not wanted
+    write_counts(out, seeds)
 
 
 def _mine(rows: Path, folder: Path, most: int) -> Path:
+    try:
+        return _merge_pairs(rows, folder, most)
+    except ChildError as error:
+        if not str(error).endswith(_RAN_OUT):
+            raise
+        longer = folder / "longer.tsv"
+        longer.write_bytes(rows.read_bytes() + _ONE_MORE_PAIR.encode())
+        model = _merge_pairs(longer, folder, most)
+        longer.unlink()
+        return model
+
+
+def _merge_pairs(rows: Path, folder: Path, most: int) -> Path:
     return _train(
         rows,
         folder,
@@ -225,9 +238,11 @@ def _train(rows: Path, folder: Path, name: str, **options: object) -> Path:
         too_high = _TOO_HIGH.search(str(error))
         if too_high is None:
             raise
+        # Of fewer candidates a few more or less are left, so not the very number.
+        most = int(too_high[1])
         raise InputError(
-            f"size: this text has no more than {too_high[1]} pieces in it; "
-            f"choose a size up to {too_high[1]}, or give more text"
+            f"size: this text has no more than {most} pieces in it; "
+            f"choose a size up to {most - most // 100}, or give more text"
         ) from error
     for file in (rules, log, folder / f"{name}.vocab"):
         file.unlink()

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kobert_vocab.child import run_in_child
+from kobert_vocab.errors import InputError
 from kobert_vocab.finish import finish
 from kobert_vocab.fit import fit_unigram, mine_seeds
 from kobert_vocab.parity import is_better, moved_shares, premiums
@@ -23,6 +24,7 @@ from kobert_vocab.weigh import (
     language_shares,
     write_rows,
 )
+from kobert_vocab.word_counts import read_counts
 
 ROUNDS = 3
 CUTS, ROWS, SEEDS, FITTED = "cuts.tsv", "rows.tsv", "seeds.tsv", "unigram.model"
@@ -105,6 +107,11 @@ def _learn_with(
             },
         ),
     ).folder
+    if not any(text.startswith(" ") for text, _ in read_counts(rows / ROWS)):
+        raise InputError(
+            "no word in this text can be learnt: before each stands U+2585 (▅), which "
+            "SentencePiece keeps to itself; remove this sign"
+        )
     mined = steps.run(
         "mine",
         {"rows": rows.name, "size": recipe.size},

@@ -102,6 +102,8 @@ def train(
         parallel={} if parallel is None else read_parallel(parallel),
     )
     sources = find_sources(inputs)
+    if work and Path(work).exists() and not Path(work).is_dir():
+        raise InputError(f"{work}: not a folder; choose another --work")
     steps = Steps(Path(work) if work else out.parent / f".{out.name}.steps")
     with _kept_if_stopped(steps):
         _build(sources, recipe, steps, out)
@@ -119,13 +121,14 @@ def _kept_if_stopped(steps: Steps) -> Iterator[None]:
         if steps.folder.is_dir() and not any(steps.folder.iterdir()):
             steps.folder.rmdir()
         elif steps.folder.is_dir():
-            log.info("finished steps are kept in %s; the same command goes on", steps.folder)
+            log.info("finished steps are kept in %s for the same command", steps.folder)
         raise
 
 
 def _build(sources: Sequence[Source], recipe: Recipe, steps: Steps, out: Path) -> None:
     merged = _count(sources, steps)
     languages = read_languages(merged.folder)
+    _check_words(languages, sources)
     chars = alphabet({code: language.counts for code, language in languages.items()})
     _check_smallest(recipe, len(chars))
     material = Material(
@@ -207,13 +210,23 @@ def _cut(
     )
 
 
+def _check_words(languages: Mapping[str, Language], sources: Sequence[Source]) -> None:
+    for code, language in languages.items():
+        if not language.counts.types:
+            first = next(source for source in sources if source.language == code)
+            raise InputError(
+                f"{first}: no words in the text of language {code!r}, only blanks, control "
+                "characters or personal data; leave it out or give more text"
+            )
+
+
 def _check_smallest(recipe: Recipe, alphabet_size: int) -> None:
     specials = len(NAMED) + recipe.unused
     own = len(user_pieces(recipe.user_words))
     smallest = specials + BYTES + alphabet_size + own + 1  # and ▁ alone
     if recipe.size < smallest:
+        words = f", {own} for your own words" if own else ""
         raise InputError(
             f"size {recipe.size}: too small for the {alphabet_size} characters of this text, "
-            f"256 bytes, {specials} special pieces and {own} of your own words; "
-            f"choose at least {smallest}"
+            f"256 bytes{words} and {specials} special pieces; choose at least {smallest}"
         )

@@ -41,6 +41,11 @@ class Vocabulary:
         self._ids = {piece: i for i, piece in enumerate(self._pieces)}
         self.pad, self.unk, self.cls = self._ids[PAD], self._ids[UNK], self._ids[CLS]
         self.sep, self.mask = self._ids[SEP], self._ids[MASK]
+        self._model = model
+
+    def __reduce__(self) -> tuple[type["Vocabulary"], tuple[bytes]]:
+        # The normaliser of SentencePiece 0.2.1 cannot be pickled.
+        return type(self), (self._model,)
 
     @classmethod
     def load(cls, folder: str | Path) -> "Vocabulary":
