@@ -1,15 +1,21 @@
-"""The README's commands and snippets, run as they stand there."""
+"""The commands and snippets of the README and of the tutorials, run as they stand there."""
 
 import re
 import shlex
 import subprocess
 import sys
+from itertools import zip_longest
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+# English, Korean, the commands in each, and what they must leave.
+PAGES = [
+    ("README.md", "README.ko.md", 8, "work/run/report.html"),
+    ("docs/vocabulary.md", "docs/vocabulary.ko.md", 10, "work/comparison.html"),
+]
 
 
 def blocks(name):
@@ -17,24 +23,31 @@ def blocks(name):
 
 
 def without_comments(text):
-    return re.sub(r"  #.*", "", text)
+    return re.sub(r"(?:^|  )#.*", "", text, flags=re.MULTILINE)
 
 
-def test_both_readmes_have_the_same_code():
-    english, korean = blocks("README.md"), blocks("README.ko.md")
-    assert [without_comments(code) for _, code in english] == [
-        without_comments(code) for _, code in korean
+@pytest.mark.parametrize(("english", "korean"), [page[:2] for page in PAGES])
+def test_both_languages_have_the_same_code(english, korean):
+    assert [without_comments(code) for _, code in blocks(english)] == [
+        without_comments(code) for _, code in blocks(korean)
     ]
 
 
 @pytest.mark.slow
-def test_commands_and_snippets_run(tmp_path):
+@pytest.mark.timeout(900)  # all commands of a page, on a machine that does other things too
+@pytest.mark.parametrize(("page", "count", "made"), [(p[0], *p[2:]) for p in PAGES])
+def test_commands_and_snippets_run(page, count, made, tmp_path):
+    """A ``text`` block behind a snippet is what it prints; one that needs the hub says so."""
     for name in ("kobert_kit", "configs"):
         (tmp_path / name).symlink_to(ROOT / name)
     commands = 0
-    for language, code in blocks("README.md"):
+    found = blocks(page)
+    for (language, code), (following, shown) in zip_longest(found, found[1:], fillvalue=("", "")):
+        if code.startswith("# needs "):
+            continue
         if language == "python":
-            run([sys.executable, "-W", "error", "-c", code], tmp_path)
+            printed = run([sys.executable, "-W", "error", "-c", code], tmp_path)
+            assert following != "text" or printed == shown, code
         elif code.startswith("kobert "):
             for line in code.splitlines():
                 run(
@@ -42,10 +55,11 @@ def test_commands_and_snippets_run(tmp_path):
                     tmp_path,
                 )
                 commands += 1
-    assert commands == 6
-    assert (tmp_path / "work/run/report.html").exists()
+    assert commands == count
+    assert (tmp_path / made).exists()
 
 
 def run(command, folder):
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
