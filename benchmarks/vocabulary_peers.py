@@ -76,6 +76,7 @@ def hugging_face(kind: str) -> Callable[[Path, Path, int], None]:
 
 def kiwi(text: Path, out: Path, size: int) -> None:
     """Kiwi's own trainer: byte-level BPE that does not cross particles and endings."""
+    from kiwipiepy import Kiwi
     from kiwipiepy.bpe_trainer import train_bpe_tokenizer
 
     with text.open(encoding="utf-8") as lines:
@@ -88,6 +89,7 @@ def kiwi(text: Path, out: Path, size: int) -> None:
             pretokenize_e=True,
             pretokenize_vcp=True,
             pretokenize_xsv=True,
+            kiwi=Kiwi(num_workers=THREADS),
             num_workers=THREADS,
             show_progress=False,
         )
