@@ -279,7 +279,7 @@ def test_ctrl_c_keeps_what_is_done_and_no_more(corpus: Path, tmp_path: Path) -> 
         start_new_session=True,
         stderr=subprocess.PIPE,
     )
-    for _ in range(1000):  # until it has counted
+    for _ in range(6000):  # until it has counted
         if any(tmp_path.glob(".out.steps/merge-*")):
             break
         time.sleep(0.01)

@@ -14,7 +14,7 @@ from kobert_vocab.hangul import MODERN_JAMO
 from kobert_vocab.model_file import read_pieces
 from kobert_vocab.normalize import write_rules
 from kobert_vocab.scripts import SCRIPTS_WITHOUT_SPACES, script
-from kobert_vocab.specials import CLS, MASK, PAD, SEP, UNK, unused_pieces
+from kobert_vocab.specials import BYTES, CLS, MASK, NAMED, PAD, SEP, UNK, unused_pieces
 from kobert_vocab.word_counts import read_counts, write_counts
 
 # The unigram model drops the rest. With 1.5, text of other kinds than was learnt from took 1 % more
@@ -109,29 +109,43 @@ def fit_unigram(
     left = out.with_name("seeds.tsv")
     taken = frozenset(reserved)
     write_counts(left, (row for row in read_counts(seeds) if row[0] not in taken))
-    model = _train(
-        rows,
-        out.parent,
-        "unigram",
-        model_type="unigram",
-        vocab_size=size - len(reserved),
-        hard_vocab_limit=True,
-        seed_sentencepieces_file=_within(left, out.parent),
-        required_chars="".join(sorted(chars)),
-        byte_fallback=True,
-        pad_id=0,
-        unk_id=1,
-        bos_id=2,
-        eos_id=3,
-        pad_piece=PAD,
-        unk_piece=UNK,
-        bos_piece=CLS,
-        eos_piece=SEP,
-        control_symbols=[MASK, *unused_pieces(unused)],
-        num_sub_iterations=2,
-        shrinking_factor=0.75,
-        num_threads=THREADS,
-    )
+    try:
+        model = _train(
+            rows,
+            out.parent,
+            "unigram",
+            model_type="unigram",
+            vocab_size=size - len(reserved),
+            hard_vocab_limit=True,
+            seed_sentencepieces_file=_within(left, out.parent),
+            required_chars="".join(sorted(chars)),
+            byte_fallback=True,
+            pad_id=0,
+            unk_id=1,
+            bos_id=2,
+            eos_id=3,
+            pad_piece=PAD,
+            unk_piece=UNK,
+            bos_piece=CLS,
+            eos_piece=SEP,
+            control_symbols=[MASK, *unused_pieces(unused)],
+            num_sub_iterations=2,
+            shrinking_factor=0.75,
+            num_threads=THREADS,
+        )
+    except ChildError as error:
+        too_high = _TOO_HIGH.search(str(error))
+        if too_high is None:
+            raise
+        most = int(too_high[1]) + len(reserved)
+        # Of fewer candidates a few more or less are left, so not quite the number; but no smaller
+        # than the pieces that every vocabulary of this text has.
+        least = len(NAMED) + unused + BYTES + len(chars) + len(reserved) + 1
+        advice = max(most - most // 2000, least)
+        raise InputError(
+            f"size: this text has no more than {most} pieces in it; "
+            f"choose a size up to {advice}, or give more text"
+        ) from error
     left.unlink()
     model.rename(out)
 
@@ -211,8 +225,7 @@ def _train(rows: Path, folder: Path, name: str, **options: object) -> Path:
     """Run one training in a child process and give its model in ``folder``.
 
     Raises:
-        InputError: there are not enough different pieces in the text.
-        ChildError: SentencePiece failed otherwise.
+        ChildError: SentencePiece failed.
     """
     rules = folder / "rules.tsv"
     write_rules(rules)
@@ -232,18 +245,7 @@ def _train(rows: Path, folder: Path, name: str, **options: object) -> Path:
         "split_by_number": True,
         **options,
     }
-    try:
-        run_in_child(__name__, "train_here", arguments, folder=folder.parent, log=log)
-    except ChildError as error:
-        too_high = _TOO_HIGH.search(str(error))
-        if too_high is None:
-            raise
-        # Of fewer candidates a few more or less are left, so not the very number.
-        most = int(too_high[1])
-        raise InputError(
-            f"size: this text has no more than {most} pieces in it; "
-            f"choose a size up to {most - most // 100}, or give more text"
-        ) from error
+    run_in_child(__name__, "train_here", arguments, folder=folder.parent, log=log)
     for file in (rules, log, folder / f"{name}.vocab"):
         file.unlink()
     return folder / f"{name}.model"
