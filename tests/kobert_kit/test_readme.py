@@ -33,6 +33,12 @@ def test_both_languages_have_the_same_code(english, korean):
     ]
 
 
+def test_the_tables_are_those_of_the_results():
+    made = run([sys.executable, "benchmarks/vocabulary_table.py"], ROOT).strip()
+    for page in ("docs/vocabulary.md", "docs/vocabulary.ko.md"):
+        assert made in (ROOT / page).read_text(encoding="utf-8")
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)  # all commands of a page, on a machine that does other things too
 @pytest.mark.parametrize(("page", "count", "made"), [(p[0], *p[2:]) for p in PAGES])
