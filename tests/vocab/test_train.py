@@ -273,8 +273,10 @@ def test_changed_text_is_read_again(corpus: Path, tmp_path: Path) -> None:
 
 def test_ctrl_c_keeps_what_is_done_and_no_more(corpus: Path, tmp_path: Path) -> None:
     call = f"train([{str(corpus)!r}], 'out', size={SIZE}, analyser='rules')"
+    # A shell that starts the tests in the background has them ignore Ctrl-C.
+    listen = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
     process = subprocess.Popen(
-        [sys.executable, "-c", f"from kobert_vocab import train; {call}"],
+        [sys.executable, "-c", f"{listen}; from kobert_vocab import train; {call}"],
         cwd=tmp_path,
         start_new_session=True,
         stderr=subprocess.PIPE,
