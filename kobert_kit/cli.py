@@ -141,6 +141,8 @@ def vocab_report(
     """
     from kobert_vocab.report import as_json, compare, render, write_page
 
+    for path in filter(None, (out, json)):
+        path.parent.mkdir(parents=True, exist_ok=True)  # before long work
     comparison = compare(vocabularies, on, gold=gold, parallel=parallel)
     print(render(comparison), end="")  # noqa: T201
     if json:

@@ -91,7 +91,7 @@ def test_bad_input(refuses, tmp_path, vocab_folder, case, command):
 
 def test_vocabularies_are_compared_in_table_json_and_page(kobert, tmp_path, vocab_folder):
     path = text_file(tmp_path, "ko.txt", "서울에서 만나요.\n학교에 갑니다 ㅋㅋ\n")
-    page, numbers = tmp_path / "report.html", tmp_path / "report.json"
+    page, numbers = tmp_path / "new" / "report.html", tmp_path / "report.json"
     flags = ("--on", path, "--out", page, "--json", numbers)
     code, out, err = kobert("vocab", "report", vocab_folder, vocab_folder, *flags)
     assert code == 0, err
