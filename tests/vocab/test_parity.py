@@ -6,7 +6,7 @@ SHARES = {"en": 0.5, "ko": 0.2, "th": 0.3}
 
 
 def test_premiums_are_tokens_over_those_of_english(vocabulary) -> None:
-    lines = {"en": ["dog", "", "fox"], "ko": ["학교", "학교", "학교에서"]}
+    lines = {"en": ["dog", "", "fox", "dog"], "ko": ["학교", "학교", "학교에서", ""]}
     count = {text: len(vocabulary.encode(text)) for text in ("dog", "fox", "학교", "학교에서")}
     expected = (count["학교"] + count["학교에서"]) / (count["dog"] + count["fox"])
     assert premiums(vocabulary, lines) == {"en": 1.0, "ko": expected}
