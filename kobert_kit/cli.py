@@ -51,7 +51,7 @@ def vocab_train(
     size: int = 32_000,
     boundaries: Literal["all", "je", "none"] = "all",
     rate: float = 0.92,
-    analyser: Literal["kiwi", "rules"] | None = None,
+    analyser: Annotated[Literal["kiwi", "rules"] | None, arg(metavar="{kiwi,rules}")] = None,
     alpha: float = 0.3,
     korean_floor: float = 0.15,
     korean_cap: float = 1.0,

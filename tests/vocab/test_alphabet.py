@@ -1,7 +1,7 @@
 from collections import Counter
 
 from kobert_vocab import alphabet as module
-from kobert_vocab.alphabet import ASCII, COVERAGE, split_outside
+from kobert_vocab.alphabet import ASCII, COVERAGE, KOREAN_MARKS, TYPOGRAPHIC, split_outside
 from kobert_vocab.hangul import (
     MODERN_JAMO,
     TAIL_JAMO,
@@ -51,6 +51,12 @@ def test_korean_brings_its_syllables() -> None:
     assert "힝" not in alphabet({"en": Counter({" a": 1})})
 
 
+def test_quotes_and_dashes_need_not_be_in_the_text() -> None:
+    assert set("‘’“”–—·") <= alphabet({"en": Counter({" a": 1})})
+    assert set("「」『』《》※") <= alphabet({"ko": Counter({" 나": 1})})
+    assert not KOREAN_MARKS & alphabet({"en": Counter({" a": 1})})
+
+
 def test_rare_syllables_are_two_characters_of_the_alphabet() -> None:
     chars = alphabet({"ko": Counter({" 뷁": 10**6})})
     assert "뷁" not in chars
@@ -75,7 +81,7 @@ def test_rare_letters_of_a_small_alphabet_stay_and_strays_go() -> None:
 def test_a_large_alphabet_is_kept_to_the_coverage() -> None:
     ideographs = [chr(0x4E00 + i) for i in range(4000)]
     words = Counter({char: max(1, 10**6 // (i + 1) ** 2) for i, char in enumerate(ideographs)})
-    kept = alphabet({"zh-Hans": words}) - ASCII
+    kept = alphabet({"zh-Hans": words}) - ASCII - TYPOGRAPHIC
     assert kept == set(ideographs[: len(kept)])
     assert sum(words[char] for char in kept) >= COVERAGE * words.total()
     assert sum(words[char] for char in list(ideographs)[: len(kept) - 1]) < COVERAGE * words.total()

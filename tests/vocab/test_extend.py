@@ -316,7 +316,7 @@ class TestPieces:
     def test_from_text(self, bert: Path, write, tmp_path: Path) -> None:
         words = "refrigerator television museum station electron machine garden kitchen"
         text = write("en.txt", f"{words} {words.replace(' ', 's ')} {words.upper()}\n" * 50)
-        extension = extend(bert, [text], tmp_path / "new", add=5, size=475)
+        extension = extend(bert, [text], tmp_path / "new", add=5, size=485)
         assert "refrigerator" in extension.pieces
         assert ids(read(extension.folder), "refrigerator") == [
             extension.base_size + extension.pieces.index("refrigerator")

@@ -46,7 +46,7 @@ def test_a_word_is_two_pieces_in_the_characters_of_the_model() -> None:
 def vocabulary(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Vocabulary:
     folder = tmp_path_factory.mktemp("words")
     (folder / "words.txt").write_text("\n".join(WORDS), encoding="utf-8")
-    out = train([corpus], folder / "v", size=3260, analyser="rules", words=folder / "words.txt")
+    out = train([corpus], folder / "v", size=3290, analyser="rules", words=folder / "words.txt")
     return Vocabulary.load(out)
 
 

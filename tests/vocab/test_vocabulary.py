@@ -15,7 +15,7 @@ from kobert_vocab.normalize import normalize
 
 
 def test_ids_and_sizes(vocabulary: Vocabulary, trained: Path) -> None:
-    assert len(vocabulary) == 3260
+    assert len(vocabulary) == 3290
     named = [vocabulary.pad, vocabulary.unk, vocabulary.cls, vocabulary.sep, vocabulary.mask]
     assert named == [0, 1, 2, 3, 4]
     assert vocabulary.unused == list(range(5, 105))

@@ -19,17 +19,22 @@ SMALL_ALPHABET = 256  # so many of a language's characters are kept beyond that,
 FREQUENT = 1e-5  # ... occur this often: Vietnamese ẵ does, a Polish name's Ł does not
 _RESERVED = {" ", "\u2581", "\u2585", "\0"}  # by SentencePiece
 ASCII = {chr(code) for code in range(0x21, 0x7F)}
+# What a small or informal text may lack and the next one is full of; none is three bytes then.
+TYPOGRAPHIC = frozenset("‘’“”–—·•")
+KOREAN_MARKS = frozenset("「」『』〈〉《》【】、。※→○△□")
 
 
 def alphabet(languages: Mapping[str, LanguageCounts]) -> frozenset[str]:
-    """ASCII, the characters of each language, and with Korean all that its syllables need.
+    """ASCII, quotes and dashes, the characters of each language, and with Korean all it needs.
 
-    Korean has the syllables of KS X 1001, all 399 without a tail, the 27 tails and the 51 jamo: so
-    each of the 11,172 syllables is one piece or two.
+    Korean has its brackets and marks, the syllables of KS X 1001, all 399 without a tail, the 27
+    tails and the 51 jamo: so each of the 11,172 syllables is one piece or two.
     """
-    chars = ASCII.union(*(_most_frequent(counts.alphabet) for counts in languages.values()))
+    own = (_most_frequent(counts.alphabet) for counts in languages.values())
+    chars = (ASCII | TYPOGRAPHIC).union(*own)
     if KOREAN in languages:
-        chars |= ks_x_1001_syllables() | set(open_syllables()) | TAIL_JAMO | MODERN_JAMO
+        syllables = ks_x_1001_syllables() | set(open_syllables())
+        chars |= KOREAN_MARKS | syllables | TAIL_JAMO | MODERN_JAMO
     return frozenset(chars - _RESERVED)
 
 

@@ -31,6 +31,8 @@ class Step:
     folder: Path
     hash: str
     """SHA-256 over its files, for the steps behind it."""
+    before: bool
+    """Whether an earlier run did it."""
 
 
 class Steps:
@@ -68,7 +70,7 @@ class Steps:
         self.seconds[name] = round(self.seconds.get(name, 0.0) + record["seconds"], 2)
         if not one_of_many:
             log.info("%s: %s", name, "done before" if before else f"{record['seconds']:.1f} s")
-        return _step(folder, record)
+        return _step(folder, record, before)
 
     @contextmanager
     def timed(self, name: str) -> Iterator[None]:
@@ -83,7 +85,7 @@ class Steps:
         for folder in sorted(self.folder.glob(f"{name}-*")):
             record = _read(folder)
             if record and record["shaped_by"].items() >= shaped_by.items():
-                yield _step(folder, record)
+                yield _step(folder, record, before=True)
 
 
 def _versions() -> dict[str, str]:
@@ -118,9 +120,9 @@ def _read(folder: Path) -> dict[str, Any] | None:
         return None
 
 
-def _step(folder: Path, record: Mapping[str, Any]) -> Step:
+def _step(folder: Path, record: Mapping[str, Any], before: bool) -> Step:
     content = json.dumps(record["files"], sort_keys=True)
-    return Step(folder=folder, hash=hashlib.sha256(content.encode()).hexdigest())
+    return Step(folder=folder, hash=hashlib.sha256(content.encode()).hexdigest(), before=before)
 
 
 def _hashes(folder: Path) -> dict[str, str]:

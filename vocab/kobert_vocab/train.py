@@ -104,24 +104,25 @@ def train(
     sources = find_sources(inputs)
     if work and Path(work).exists() and not Path(work).is_dir():
         raise InputError(f"{work}: not a folder; choose another --work")
+    if work and Path(work).resolve() == out.resolve():
+        raise InputError(f"{work}: both --out and --work; the steps need a folder of their own")
     steps = Steps(Path(work) if work else out.parent / f".{out.name}.steps")
-    with _kept_if_stopped(steps):
+    with _kept_if_stopped(steps, hidden=work is None):
         _build(sources, recipe, steps, out)
     if work is None:
         shutil.rmtree(steps.folder)
-    log.info("vocabulary written to %s", out)
     return out
 
 
 @contextmanager
-def _kept_if_stopped(steps: Steps) -> Iterator[None]:
+def _kept_if_stopped(steps: Steps, *, hidden: bool) -> Iterator[None]:
     try:
         yield
     except BaseException:
         if steps.folder.is_dir() and not any(steps.folder.iterdir()):
             steps.folder.rmdir()
-        elif steps.folder.is_dir():
-            log.info("finished steps are kept in %s for the same command", steps.folder)
+        elif steps.folder.is_dir() and hidden:  # else the user has named the folder
+            log.info("finished steps are kept in %s and used by the next try", steps.folder)
         raise
 
 
@@ -161,7 +162,8 @@ def _count(sources: Sequence[Source], steps: Steps) -> Step:
                 one_of_many=True,
             )
             counted.setdefault(source.language, []).append(step)
-    log.info("count: %.1f s", steps.seconds["count"])
+    before = all(step.before for found in counted.values() for step in found)
+    log.info("count: %s", "done before" if before else f"{steps.seconds['count']:.1f} s")
     return steps.run(
         "merge",
         {"counted": {code: sorted(s.hash for s in found) for code, found in counted.items()}},

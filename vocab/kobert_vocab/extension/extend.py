@@ -173,7 +173,8 @@ def _learnt(model: bytes) -> Iterator[Piece]:
 def _learn(texts: Sequence[str | Path], out: Path, size: int) -> bytes:
     out.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.learnt.") as work:
-        return _read_model(train(texts, Path(work) / "vocabulary", size=size))
+        trained = train(texts, Path(work) / "vocabulary", size=size, work=Path(work) / "steps")
+        return _read_model(trained)
 
 
 def _sample(documents: Iterable[Document]) -> dict[str, list[str]]:
