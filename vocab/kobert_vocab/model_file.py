@@ -2,7 +2,8 @@
 
 The file is one protocol buffer message (``sentencepiece_model.proto``). Only a few fields are of
 interest here; all others are carried over byte by byte. SentencePiece ships classes for Google's
-``protobuf``, but that and SentencePiece 0.2.1 in one process end it with a segmentation fault.
+``protobuf``, but those of 0.2.3 refuse any before 7.36.1, the newest there is, and many a package
+that stands beside this one in an environment asks for an older one.
 """
 
 import struct
