@@ -1,1 +1,1 @@
-"""Text to token shards, and token shards to batches that are a pure function of (seed, step)."""
+"""Text to a corpus: cleaned documents, their sentences, their tokens in shards."""

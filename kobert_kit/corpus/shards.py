@@ -13,6 +13,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,7 @@ BUFFER = (
 )  # tokens of one language kept before they are written; 421 languages x 4 MB at most
 
 Ints = npt.NDArray[np.integer]
+Int64s = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 
@@ -62,20 +64,21 @@ class Shard:
     def __init__(self, folder: Path, language: str, manifest: Manifest) -> None:
         self.language = language
         self.counts = manifest.languages[language]
-        self.tokens = _mapped(folder / "tokens.bin", manifest.token_dtype)
-        self.sentences = _mapped(folder / "sentences.bin", "<i8")
-        self.documents = _mapped(folder / "documents.bin", "<i8")
-        self.hashes = _mapped(folder / "hashes.bin", "<u8")
+        self.tokens: Ints = _mapped(folder / "tokens.bin", manifest.token_dtype)
+        self.sentences: Int64s = _mapped(folder / "sentences.bin", "<i8")
+        self.documents: Int64s = _mapped(folder / "documents.bin", "<i8")
+        self.hashes: npt.NDArray[np.uint64] = _mapped(folder / "hashes.bin", "<u8")
 
     def held_out(self) -> Bools:
         """Which documents are kept for evaluation."""
         return np.asarray(self.hashes) < np.uint64(self.counts.held_out_below)
 
 
-def _mapped(path: Path, dtype: str) -> Ints:
+def _mapped(path: Path, dtype: str) -> Any:  # noqa: ANN401  # of the type the caller says
     if path.stat().st_size == 0:  # mmap refuses empty files
         return np.zeros(0, dtype=dtype)
-    return np.memmap(path, dtype=dtype, mode="r")
+    # As a plain array: each slice of a `memmap` takes 4 microseconds more.
+    return np.asarray(np.memmap(path, dtype=dtype, mode="r"))
 
 
 @dataclass(frozen=True)

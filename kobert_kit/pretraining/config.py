@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
+from kobert_kit.batches.options import Masking, Pairing, Phase
 from kobert_vocab.errors import InputError
 
 
@@ -42,15 +43,16 @@ class DataConfig:
     """How the corpus becomes batches."""
 
     length: int = 128
-    """Longest sequence in this run, in tokens."""
-    sequences: int = 256
-    """Sequences per step."""
-    mask_rate: float = 0.15
-    """Share of tokens to predict."""
-    alpha: float = 0.3
-    """Language shares are token counts to this power: 1 as the text is, 0 all equal."""
-    floors: dict[str, float] = field(default_factory=dict)
-    """Least share of a language, such as ko = 0.3."""
+    """Tokens of a window, and of the longest sequence."""
+    windows: int = 256
+    """Windows per step; each is packed with sequences of one language."""
+    pairing: Pairing = "next"
+    """One text in a sequence (none), or two: the second following or random (next), or the two
+    perhaps exchanged (order)."""
+    masking: Masking = field(default_factory=Masking)
+    """Which tokens are to be predicted."""
+    languages: Phase = field(default_factory=Phase)
+    """How often each language comes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +106,7 @@ class PretrainConfig:
             ("steps", self.steps),
             ("evaluate_every", self.evaluate_every),
             ("evaluate_sequences", self.evaluate_sequences),
-            ("data.sequences", self.data.sequences),
+            ("data.windows", self.data.windows),
         ):
             if value < 1:
                 raise InputError(f"{name} is {value}; it must be at least 1")
@@ -113,10 +115,6 @@ class PretrainConfig:
                 f"data.length is {self.data.length}; it must lie between 8 and "
                 f"model.max_positions ({self.model.max_positions})"
             )
-        if not 0 < self.data.mask_rate < 1:
-            raise InputError(f"data.mask_rate is {self.data.mask_rate}; it must lie in (0, 1)")
-        if not 0 <= self.data.alpha <= 1:
-            raise InputError(f"data.alpha is {self.data.alpha}; it must lie in [0, 1]")
         if self.optimizer.learning_rate <= 0:
             raise InputError("optimizer.learning_rate must be above 0")
         if not 0 <= self.optimizer.warmup < 1:
@@ -150,9 +148,10 @@ def _flags(table: dict[str, Any], kind: type, path: Path, prefix: str) -> Iterat
             if not isinstance(value, dict):
                 raise InputError(f"{path}: {prefix}{key} is a table: write [{prefix}{key}]")
             yield from _flags(value, known[key], path, f"{prefix}{key}.")
-        elif isinstance(value, dict):
+        elif isinstance(value, dict | list):
             yield f"--{prefix}{key}".replace("_", "-")
-            yield from (str(part) for item in value.items() for part in item)
+            items = value.items() if isinstance(value, dict) else ((item,) for item in value)
+            yield from (str(part) for item in items for part in item)
         else:
             yield from (f"--{prefix}{key}".replace("_", "-"), str(value))
 
@@ -168,17 +167,20 @@ def _toml_lines(config: Any, prefix: str) -> Iterator[str]:  # noqa: ANN401  # a
         value = getattr(config, item.name)
         if is_dataclass(value) or isinstance(value, dict):
             tables.append((item.name, value))
-        else:
-            quoted = isinstance(value, str | Path)
-            yield f"{item.name} = {_quote(str(value)) if quoted else value}"
+        elif value is not None:  # TOML has no word for none
+            yield f"{item.name} = {_toml(value)}"
     for name, value in tables:
         if isinstance(value, dict):
-            rows = [f"{key} = {number}" for key, number in value.items()]
+            rows = [f"{key} = {_toml(number)}" for key, number in value.items()]
         else:
             rows = list(_toml_lines(value, f"{prefix}{name}."))
         yield from ["", f"[{prefix}{name}]", *rows] if rows else []
 
 
-def _quote(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
+def _toml(value: Any) -> str:  # noqa: ANN401  # any setting above
+    if isinstance(value, str | Path):
+        escaped = str(value).replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{escaped}"'
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_toml, value))}]"
+    return str(value)

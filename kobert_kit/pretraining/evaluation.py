@@ -14,7 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kobert_kit.corpus.batches import IGNORED, Batch, Batches
+from kobert_kit.batches.batch import IGNORED, PADDING, Batch
+from kobert_kit.batches.batches import Batches
 from kobert_kit.encoder import PretrainingModel
 from kobert_kit.pretraining.step import BatchTensors, logits
 
@@ -41,7 +42,8 @@ class Evaluation:
 
     loss: float
     accuracy: float
-    next_accuracy: float
+    next_accuracy: float | None
+    """None where sequences are single texts."""
     languages: dict[str, LanguageScore]
 
 
@@ -79,12 +81,13 @@ def evaluate(
         losses.append(scored.losses[used])
         hits.append(scored.hits[used])
         owners.append(batch.language[_sequence_of(batch, batch.masked[used])])
-        next_hits.append(scored.next_hits)
+        next_hits.append(scored.next_hits[batch.is_next != IGNORED])
     label, loss, hit, owner = map(np.concatenate, (labels, losses, hits, owners))
+    next_hit = np.concatenate(next_hits)
     return Evaluation(
         loss=float(loss.mean()),
         accuracy=float(hit.mean()),
-        next_accuracy=float(np.concatenate(next_hits).mean()),
+        next_accuracy=float(next_hit.mean()) if len(next_hit) else None,
         languages={
             language: LanguageScore(
                 masked=int(mine.sum()),
@@ -138,7 +141,8 @@ def examples(
     model.eval()
     found: dict[str, list[Example]] = {code: [] for code in SHOWN}
     for batch in batches.held_out(max(SHOWN.values())):
-        codes = [batches.plan.languages[which] for which in batch.language]
+        texts = batch.language[batch.language != PADDING]
+        codes = [batches.plan.languages[which] for which in texts]
         wanted = [(number, code) for number, code in enumerate(codes) if code in SHOWN]
         if not wanted:
             continue

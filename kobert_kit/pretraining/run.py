@@ -15,8 +15,9 @@ from typing import IO
 import torch
 from tqdm import tqdm
 
-from kobert_kit.corpus.batches import IGNORED, Batches
-from kobert_kit.corpus.counter_random import DROPOUT, below
+from kobert_kit.batches.batch import IGNORED
+from kobert_kit.batches.batches import Batches
+from kobert_kit.batches.counter_random import DROPOUT, below
 from kobert_kit.corpus.shards import Corpus
 from kobert_kit.encoder import EncoderConfig, PretrainingModel
 from kobert_kit.pretraining.checkpoint import load_checkpoint, save_checkpoint
@@ -93,11 +94,11 @@ def _prepare(config: PretrainConfig) -> _Run:
         corpus,
         vocabulary,
         seed=config.seed,
-        sequences=data.sequences,
+        windows=data.windows,
         length=data.length,
-        mask_rate=data.mask_rate,
-        alpha=data.alpha,
-        floors=data.floors,
+        pairing=data.pairing,
+        masking=data.masking,
+        phases=[data.languages],
     )
     device = _device(config)
     shape = EncoderConfig(vocab_size=len(vocabulary), pad_id=vocabulary.pad, **asdict(config.model))
@@ -111,7 +112,8 @@ def _prepare(config: PretrainConfig) -> _Run:
         "steps": config.steps,
         "precision": config.precision,
         "model": asdict(config.model),
-        "data": asdict(config.data),
+        "data": json.loads(json.dumps(asdict(config.data))),  # as it will be read back
+        "batches": batches.fingerprint,
         "optimizer": asdict(config.optimizer),
     }
     optimizer = make_optimizer(model, config.optimizer)
@@ -154,9 +156,11 @@ def _save_and_evaluate(run: _Run, metrics: IO[str]) -> Evaluation:
     save_checkpoint(run.config.out, run.step, run.model, run.optimizer, run.identity)
     evaluation = _evaluate(run)
     _write_row(metrics, {"step": run.step, "evaluation": asdict(evaluation)})
+    following = evaluation.next_accuracy
     tqdm.write(
         f"step {run.step:,}: held-out loss {evaluation.loss:.3f}, masked accuracy "
-        f"{evaluation.accuracy:.1%}, next sentence {evaluation.next_accuracy:.1%}"
+        f"{evaluation.accuracy:.1%}"
+        + (f", next sentence {following:.1%}" if following is not None else "")
     )
     return evaluation
 
@@ -184,8 +188,8 @@ def _train_step(run: _Run) -> dict[str, float]:
         "masked_accuracy": found.correct.item() / max(1, used),
         "learning_rate": rate,
         "gradient_norm": norm.item(),
-        "tokens": len(batch.tokens),
-        "tokens_per_second": len(batch.tokens) / (time.perf_counter() - started),
+        "tokens": batch.text_tokens,
+        "tokens_per_second": batch.text_tokens / (time.perf_counter() - started),
     }
 
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kobert_kit.corpus.batches import Batch
+from kobert_kit.batches.batch import IGNORED, Batch
 from kobert_kit.encoder import PretrainingModel
 
 
@@ -52,7 +52,7 @@ class Losses:
     correct: Tensor
     """Used slots in which the right word has the highest logit."""
     next: Tensor
-    """Mean over the sequences, in nats."""
+    """Mean over the sequences of two texts, in nats; 0 if there are none."""
 
     @property
     def total(self) -> Tensor:
@@ -65,7 +65,9 @@ def losses(model: PretrainingModel, batch: BatchTensors, seed: Tensor | None = N
     x = _encoded(model, batch, seed)
     masked, correct = model.masked_loss(x, batch.masked, batch.labels)
     next_logits = model.next_sentence_logits(x, batch.cu_seqlens)
-    return Losses(masked, correct, F.cross_entropy(next_logits.float(), batch.is_next))
+    pairs = (batch.is_next != IGNORED).sum().clamp(min=1)
+    following = F.cross_entropy(next_logits.float(), batch.is_next, reduction="sum") / pairs
+    return Losses(masked, correct, following)
 
 
 def logits(model: PretrainingModel, batch: BatchTensors) -> tuple[Tensor, Tensor]:

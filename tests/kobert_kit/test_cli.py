@@ -209,7 +209,7 @@ def test_flags_win_over_the_file_and_the_resolved_config_reads_back(
         f'vocab = "{vocab_folder}"\ncorpus = "{corpus_folder}"\nsteps = 500\n'
         "evaluate_sequences = 1\n"
         "[model]\nhidden_size = 32\nlayers = 1\nheads = 2\nintermediate_size = 32\n"
-        "max_positions = 32\n[data]\nlength = 32\nsequences = 2\n[data.floors]\nko = 0.5\n",
+        "max_positions = 32\n[data]\nlength = 32\nwindows = 2\n[data.languages.floors]\nko = 0.5\n",
     )
     code, stdout, err = kobert("pretrain", "--config", path, "--steps", 2, "--out", out)
     assert code == 0, err
@@ -305,7 +305,7 @@ def without_torch(*arguments):
 def test_vocabulary_and_corpus_need_no_torch(tmp_path):
     path = text_file(tmp_path, "ko.txt", "나는 학교에 간다.\n" * 50)
     vocab = tmp_path / "v"
-    flags = ("--size", 2_937, "--analyser", "rules")
+    flags = ("--size", 2_960, "--analyser", "rules")
     done = without_torch("vocab", "train", path, "--out", vocab, *flags)
     assert done.returncode == 0, done.stderr
     done = without_torch("corpus", "build", path, "--vocab", vocab, "--out", tmp_path / "c")

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
+from kobert_kit.batches.options import Phase
 from kobert_kit.fill_mask import MaskFiller
 from kobert_kit.pretraining.config import DataConfig, ModelConfig, OptimizerConfig, PretrainConfig
 from kobert_kit.pretraining.evaluation import UNSEEN, entropy, unigram_loss
@@ -36,7 +37,7 @@ def config(vocab_folder, corpus_folder, tmp_path):
             hidden_dropout=0.1,
             attention_dropout=0.1,
         ),
-        data=DataConfig(length=40, sequences=4),
+        data=DataConfig(length=40, windows=4),
         optimizer=OptimizerConfig(learning_rate=3e-3, warmup=0.2),
     )
 
@@ -53,7 +54,7 @@ def finished(vocab_folder, corpus_folder, tmp_path_factory):
         model=ModelConfig(
             hidden_size=64, layers=2, heads=2, intermediate_size=128, max_positions=64
         ),
-        data=DataConfig(length=40, sequences=16, floors={"ko": 0.8}),
+        data=DataConfig(length=40, windows=16, languages=Phase(floors={"ko": 0.8})),
         optimizer=OptimizerConfig(learning_rate=5e-3, warmup=0.1),
     )
     return config, pretrain(config, sentences={"ko": "서울에서 만나요 ㅋㅋ"})
@@ -190,8 +191,6 @@ def test_nothing_to_resume(config):
     [
         ({"steps": 0}, "steps is 0"),
         ({"data": DataConfig(length=4_096)}, "data.length is 4096"),
-        ({"data": DataConfig(length=40, mask_rate=1.5)}, "mask_rate"),
-        ({"data": DataConfig(length=40, alpha=2)}, "alpha"),
         ({"optimizer": OptimizerConfig(learning_rate=0)}, "learning_rate"),
     ],
 )

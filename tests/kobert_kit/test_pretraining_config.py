@@ -16,11 +16,12 @@ def write(tmp_path, text):
 def test_tables_become_flags(tmp_path):
     path = write(
         tmp_path,
-        'vocab = "v"\nsteps = 3\n[model]\nhidden_size = 64\n[data.floors]\nko = 0.3\nen = 0.1\n',
+        'vocab = "v"\nsteps = 3\n[model]\nhidden_size = 64\n'
+        "[data.languages.floors]\nko = 0.3\nen = 0.1\n",
     )
     assert flags_from_toml(path) == [
         "--vocab", "v", "--steps", "3", "--model.hidden-size", "64",
-        "--data.floors", "ko", "0.3", "en", "0.1",
+        "--data.languages.floors", "ko", "0.3", "en", "0.1",
     ]  # fmt: skip
 
 

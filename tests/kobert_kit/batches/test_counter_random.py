@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kobert_kit.corpus.counter_random import below, bits, uniform
+from kobert_kit.batches.counter_random import below, bits, uniform
 
 names = st.lists(st.integers(0, 2**62), min_size=1, max_size=5)
 

@@ -1,0 +1,1 @@
+"""Token shards to batches that are a pure function of (seed, step)."""
