@@ -4,6 +4,7 @@ import pytest
 
 from kobert_vocab import InputError
 from kobert_vocab.languages import (
+    SENTENCE_ENDERS,
     find_language,
     guess_language,
     language_named,
@@ -87,3 +88,29 @@ def test_folders_above_the_one_given_do_not_count() -> None:
 )
 def test_guess(text: str, code: str) -> None:
     assert guess_language(text) == code
+
+
+@pytest.mark.parametrize(
+    ("alias", "code"), [("am", "amh"), ("eo", "epo"), ("km", "khm"), ("ko", "ko"), ("bo", "bod")]
+)
+def test_codes_of_two_letters_are_known(alias: str, code: str) -> None:
+    assert languages()[code].iso639_1 == alias
+    assert find_language(alias) == code
+
+
+def test_languages_without_a_code_of_two_letters_have_none() -> None:
+    assert languages()["ace"].iso639_1 is None
+
+
+def test_signs_that_end_sentences_are_given_for_scripts_of_the_table() -> None:
+    assert SENTENCE_ENDERS.keys() <= {language.script for language in languages().values()}
+
+
+@pytest.mark.corpora
+def test_every_language_of_the_corpora_is_known(corpora: Path) -> None:
+    rows = (corpora / "multilingual" / "INDEX.tsv").read_text(encoding="utf-8").splitlines()[1:]
+    fields = [row.split("\t") for row in rows]
+    assert len(fields) > 400
+    for key, iso, script, *_ in fields:
+        language = languages()[find_language(key) or "unknown"]
+        assert (language.iso639_3, language.script) == (iso, script)

@@ -16,6 +16,29 @@ from kobert_vocab.errors import InputError
 KOREAN, ENGLISH = "ko", "en"
 UNKNOWN = "und"  # ISO 639-3 for "undetermined"
 
+# Signs that end a sentence in a script, by ISO 15924, beside . ! ? … and the full-width ones:
+# those of the Unicode property Sentence_Terminal that ordinary text of today uses.
+SENTENCE_ENDERS = {
+    "Arab": "؟۔",
+    "Armn": "։",
+    "Beng": "।॥",
+    "Cans": "᙮",
+    "Deva": "।॥",
+    "Ethi": "።፧፨",
+    "Gujr": "।॥",
+    "Guru": "।॥",
+    "Khmr": "។៕",
+    "Mymr": "။",
+    "Nkoo": "߹",
+    "Olck": "᱾᱿",
+    "Orya": "।॥",
+    "Sinh": "෴",
+    "Syrc": "܀܁܂؟",
+    "Thaa": "؟",
+    "Tibt": "།༎",
+    "Vaii": "꘎꘏",
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Language:
@@ -27,6 +50,8 @@ class Language:
     """ISO 15924."""
     spaces: bool
     """Whether words are written with spaces between them."""
+    iso639_1: str | None
+    """Two letters; None for the many languages that have no such code."""
     mbert: bool
     """Whether it is one of the 104 languages of multilingual BERT."""
     name: str
@@ -41,6 +66,7 @@ def languages() -> dict[str, Language]:
                 code=row["code"],
                 iso639_3=row["iso639_3"],
                 script=row["script"],
+                iso639_1=row["iso639_1"] or None,
                 spaces=row["spaces"] == "yes",
                 mbert=row["mbert"] == "yes",
                 name=row["name"],
@@ -58,7 +84,7 @@ def _codes_by_alias() -> dict[str, str]:
             # A plain code names the language's first script; the second has it spelt out.
             aliases = [code, f"{iso}_{script}", f"{iso}-{script}", *row["aliases"].split()]
             if "-" not in code:
-                aliases.append(iso)
+                aliases += [iso, *row["iso639_1"].split()]
             for alias in aliases:
                 table.setdefault(alias.lower(), code)
     return table
