@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tqdm import tqdm
 
-import kobert_vocab.texts
+import kobert_vocab.reading.documents
 from kobert_vocab import Vocabulary, train
 
 NOUNS = """
@@ -95,5 +95,5 @@ def bars(monkeypatch: pytest.MonkeyPatch) -> list[tqdm]:
         made.append(tqdm(**{**options, "disable": False, "file": io.StringIO()}))
         return made[-1]
 
-    monkeypatch.setattr(kobert_vocab.texts, "tqdm", make)
+    monkeypatch.setattr(kobert_vocab.reading.documents, "tqdm", make)
     return made

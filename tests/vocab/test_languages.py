@@ -73,6 +73,41 @@ def test_language_of_a_file(path: str, code: str | None) -> None:
     assert language_of_file(Path(path), Path("data")) == code
 
 
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("kowiki", "ko"),
+        ("kowikinews", "ko"),
+        ("enwiktionary", "en"),
+        ("nowiki", "nb"),
+        ("eowiki", "epo"),
+        ("simplewiki", "en"),
+        ("zhwiki", "zh-Hans"),
+        ("zh_min_nanwiki", "nan"),
+        ("zh_classicalwiki", "lzh"),
+        ("zh_yuewiki", "yue"),
+        ("be_x_oldwiki", "be"),
+        ("bat_smgwiki", "sgs"),
+        ("roa_rupwiki", "rup"),
+        ("fiu_vrowiki", "vro"),
+        ("alswiki", "gsw"),
+        ("wikidatawiki", None),
+        ("commonswiki", None),
+    ],
+)
+def test_language_of_a_dump(name: str, code: str | None) -> None:
+    path = Path(f"data/{name}-20240101-pages-articles-multistream.xml.bz2")
+    assert language_of_file(path, Path("data")) == code
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [("als", "sq"), ("zh-min-nan", "nan"), ("eo", "epo"), ("yi", "yid"), ("nds-nl", "nds")],
+)
+def test_codes_of_wikipedias(name: str, code: str) -> None:
+    assert find_language(name) == code
+
+
 def test_folders_above_the_one_given_do_not_count() -> None:
     assert language_of_file(Path("ko/data/news.txt"), Path("ko/data")) is None
 

@@ -7,7 +7,7 @@
 """
 
 from kobert_vocab.errors import InputError
-from kobert_vocab.texts import Document, Source, find_sources, read_all
+from kobert_vocab.reading import Document, Problems, Source, find_sources, read_all
 from kobert_vocab.train import train
 from kobert_vocab.verify import verify
 from kobert_vocab.vocabulary import Vocabulary
@@ -15,6 +15,7 @@ from kobert_vocab.vocabulary import Vocabulary
 __all__ = [
     "Document",
     "InputError",
+    "Problems",
     "Source",
     "Vocabulary",
     "find_sources",

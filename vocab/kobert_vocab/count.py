@@ -18,8 +18,8 @@ from tempfile import TemporaryDirectory
 from kobert_vocab.languages import languages
 from kobert_vocab.normalize import nfc, normalize
 from kobert_vocab.personal import is_personal
+from kobert_vocab.reading import Document
 from kobert_vocab.scripts import script
-from kobert_vocab.texts import Document
 from kobert_vocab.word_counts import merge, write_counts
 
 LONGEST_WORD = 64  # characters; longer "words" are URLs, or text without spaces

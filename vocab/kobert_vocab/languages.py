@@ -1,11 +1,13 @@
-"""The languages the kit knows: the 104 of multilingual BERT and 341 more.
+"""The languages the kit knows: the 104 of multilingual BERT and 346 more.
 
 ``languages.tsv`` holds one language per line. A code is the Wikipedia code where multilingual BERT
 has the language (``ko``, ``zh-Hans``), else ISO 639-3, with the ISO 15924 script added for a second
-script (``aze-Cyrl``). Every ISO 639-3 code and ``<iso>_<Script>`` form is understood as an alias.
+script (``aze-Cyrl``). Every ISO 639-3 code and ``<iso>_<Script>`` form is understood as an
+alias, and so are the codes of Wikipedias, which for a few languages are their own (``zh-min-nan``).
 """
 
 import csv
+import re
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -15,6 +17,11 @@ from kobert_vocab.errors import InputError
 
 KOREAN, ENGLISH = "ko", "en"
 UNKNOWN = "und"  # ISO 639-3 for "undetermined"
+# Names of Wikimedia dumps: kowiki-20240101-pages-articles.xml.bz2, zh_min_nanwiki-...
+DUMP = re.compile(
+    "([a-z]+(?:_[a-z]+)*)(?:wiki|wiktionary)(?:news|books|quote|source|versity|voyage)?-"
+)
+DUMPS_ONLY = {"als": "gsw"}  # a Wikipedia in Alemannic, but in ISO 639-3 Tosk Albanian
 
 # Signs that end a sentence in a script, by ISO 15924, beside . ! ? … and the full-width ones:
 # those of the Unicode property Sentence_Terminal that ordinary text of today uses.
@@ -122,7 +129,7 @@ def language_of_file(path: Path, root: Path) -> str | None:
     >>> language_of_file(Path("data/ko/news.jsonl.gz"), Path("data"))
     'ko'
     """
-    code = find_language(path.name.split(".")[0])
+    code = find_language(path.name.split(".")[0]) or _language_of_dump(path.name)
     if code is not None:
         return code
     for folder in path.parents:
@@ -132,6 +139,19 @@ def language_of_file(path: Path, root: Path) -> str | None:
         if folder == root:
             break
     return None
+
+
+def _language_of_dump(name: str) -> str | None:
+    """The language of a Wikimedia dump, by its file's name.
+
+    >>> _language_of_dump("zh_yuewiki-20240101-pages-articles.xml.bz2")
+    'yue'
+    """
+    found = DUMP.match(name)
+    if found is None:
+        return None
+    code = found[1].replace("_", "-")
+    return find_language(DUMPS_ONLY.get(code, code))
 
 
 def guess_language(text: str) -> str:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kobert_vocab.errors import InputError
 from kobert_vocab.new_folder import new_folder
 
 RECORD = "step.json"
@@ -60,9 +61,7 @@ class Steps:
             one_of_many: it is not worth a line of its own in the log.
         """
         shaped_by = {"versions": _versions(), **shaped_by}
-        content = json.dumps(shaped_by, sort_keys=True)
-        key = hashlib.sha256(content.encode("utf-8", "surrogateescape")).hexdigest()
-        folder = self.folder / f"{name}-{key[:16]}"  # 64 bits are enough to tell them apart
+        folder = self._place(name, shaped_by)
         record = _read(folder)
         before = record is not None
         if record is None:
@@ -71,6 +70,17 @@ class Steps:
         if not one_of_many:
             log.info("%s: %s", name, "done before" if before else f"{record['seconds']:.1f} s")
         return _step(folder, record, before)
+
+    def existing(self, name: str, shaped_by: Mapping[str, object]) -> Step | None:
+        """As `run`, but None if the step was not done before or a file of it has changed."""
+        folder = self._place(name, {"versions": _versions(), **shaped_by})
+        record = _read(folder)
+        return None if record is None else _step(folder, record, before=True)
+
+    def _place(self, name: str, shaped_by: Mapping[str, object]) -> Path:
+        content = json.dumps(shaped_by, sort_keys=True)
+        key = hashlib.sha256(content.encode("utf-8", "surrogateescape")).hexdigest()
+        return self.folder / f"{name}-{key[:16]}"  # 64 bits are enough to tell them apart
 
     @contextmanager
     def timed(self, name: str) -> Iterator[None]:
@@ -86,6 +96,32 @@ class Steps:
             record = _read(folder)
             if record and record["shaped_by"].items() >= shaped_by.items():
                 yield _step(folder, record, before=True)
+
+
+@contextmanager
+def steps_of(out: Path, work: str | Path | None) -> Iterator[Steps]:
+    """The steps behind ``out``, in the folder ``work`` or a hidden one that goes with the block.
+
+    The steps that are done when the block fails are kept for the next try.
+
+    Raises:
+        InputError: ``work`` cannot be used.
+    """
+    if work and Path(work).exists() and not Path(work).is_dir():
+        raise InputError(f"{work}: not a folder; choose another --work")
+    if work and Path(work).resolve() == out.resolve():
+        raise InputError(f"{work}: both --out and --work; the steps need a folder of their own")
+    folder = Path(work) if work else out.parent / f".{out.name}.steps"
+    try:
+        yield Steps(folder)
+    except BaseException:
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+        elif folder.is_dir() and not work:  # else the user has named the folder
+            log.info("finished steps are kept in %s and used by the next try", folder)
+        raise
+    if not work:
+        shutil.rmtree(folder)
 
 
 def _versions() -> dict[str, str]:

@@ -7,9 +7,7 @@ SentencePiece model that needs no analyser in use.
 """
 
 import logging
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -22,14 +20,14 @@ from kobert_vocab.export import export
 from kobert_vocab.languages import KOREAN
 from kobert_vocab.learn import CUTS, Material, learn
 from kobert_vocab.new_folder import new_folder, refuse_existing
+from kobert_vocab.reading import Document, Source, find_sources, reading
 from kobert_vocab.recipe import Recipe
 from kobert_vocab.report.card import write_card_page
 from kobert_vocab.report.parallel import read_parallel
 from kobert_vocab.segment import Analyser, find_analyser, write_cuts
 from kobert_vocab.selftest import write_selftest
 from kobert_vocab.specials import BYTES, NAMED
-from kobert_vocab.steps import Step, Steps
-from kobert_vocab.texts import Document, Source, find_sources, reading
+from kobert_vocab.steps import Step, Steps, steps_of
 from kobert_vocab.user_words import read_user_words, user_pieces
 from kobert_vocab.verify import verify
 from kobert_vocab.vocabulary import MODEL, Vocabulary
@@ -102,28 +100,9 @@ def train(
         parallel={} if parallel is None else read_parallel(parallel),
     )
     sources = find_sources(inputs)
-    if work and Path(work).exists() and not Path(work).is_dir():
-        raise InputError(f"{work}: not a folder; choose another --work")
-    if work and Path(work).resolve() == out.resolve():
-        raise InputError(f"{work}: both --out and --work; the steps need a folder of their own")
-    steps = Steps(Path(work) if work else out.parent / f".{out.name}.steps")
-    with _kept_if_stopped(steps, hidden=work is None):
+    with steps_of(out, work) as steps:
         _build(sources, recipe, steps, out)
-    if work is None:
-        shutil.rmtree(steps.folder)
     return out
-
-
-@contextmanager
-def _kept_if_stopped(steps: Steps, *, hidden: bool) -> Iterator[None]:
-    try:
-        yield
-    except BaseException:
-        if steps.folder.is_dir() and not any(steps.folder.iterdir()):
-            steps.folder.rmdir()
-        elif steps.folder.is_dir() and hidden:  # else the user has named the folder
-            log.info("finished steps are kept in %s and used by the next try", steps.folder)
-        raise
 
 
 def _build(sources: Sequence[Source], recipe: Recipe, steps: Steps, out: Path) -> None:

@@ -34,7 +34,7 @@ from kobert_vocab.languages import KOREAN, languages
 from kobert_vocab.model_file import NORMAL, Piece, read_pieces
 from kobert_vocab.new_folder import new_folder, refuse_existing
 from kobert_vocab.normalize import nfc
-from kobert_vocab.texts import Document, find_sources, read_all
+from kobert_vocab.reading import Document, find_sources, read_all
 from kobert_vocab.train import train
 from kobert_vocab.vocabulary import CARD, MODEL, Vocabulary
 

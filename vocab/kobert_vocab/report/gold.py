@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from kobert_vocab.errors import InputError
-from kobert_vocab.lines import read_lines
 from kobert_vocab.normalize import nfc
+from kobert_vocab.reading.lines import read_lines
 from kobert_vocab.report.boundaries import Morphemes, morphemes
 
 CONLLU_COLUMNS, KLUE_COLUMNS = 10, 6

@@ -11,7 +11,7 @@ from statistics import median
 
 from kobert_vocab.errors import InputError
 from kobert_vocab.languages import language_named
-from kobert_vocab.lines import read_lines
+from kobert_vocab.reading.lines import read_lines
 from kobert_vocab.report.metrics import gini, share
 from kobert_vocab.report.peers import BATCH, Peer
 

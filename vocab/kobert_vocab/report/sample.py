@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kobert_vocab.texts import find_sources, read_all
+from kobert_vocab.reading import find_sources, read_all
 
 LINES_AT_MOST = 100_000  # over all files; a share to 0.3 % at worst, in seconds per vocabulary
 CHARACTERS_AT_MOST = 20_000_000

@@ -12,10 +12,11 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-import kobert_vocab.lines
+import kobert_vocab.reading.lines
+import kobert_vocab.reading.packing
 from kobert_vocab import InputError, find_sources, read_all
-from kobert_vocab.encodings import find_encoding
-from kobert_vocab.lines import read_lines
+from kobert_vocab.reading.encodings import find_encoding
+from kobert_vocab.reading.lines import read_lines
 
 Write = Callable[[str, str | bytes], Path]
 
@@ -38,7 +39,7 @@ BLOCKS = st.integers(1, 20)
 
 
 def lines(content: bytes, block: int = 1 << 17) -> list[str]:
-    with patch.object(kobert_vocab.lines, "BLOCK", block):
+    with patch.object(kobert_vocab.reading.packing, "BLOCK", block):
         numbered = list(read_lines(Path("a.txt"), io.BytesIO(content)))
     assert [number for number, _ in numbered] == [*range(1, len(numbered) + 1)]
     return [line for _, line in numbered]
@@ -182,7 +183,7 @@ def test_binary_files_and_stray_nul_bytes(content: bytes) -> None:
 def test_an_endless_line_stops_early(
     write: Write, encoding: str, pack: Callable[[bytes], bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kobert_vocab.lines, "LONGEST_LINE", 3 << 20)
+    monkeypatch.setattr(kobert_vocab.reading.lines, "LONGEST_LINE", 3 << 20)
     content = (KOREAN + "이 " * (6 << 20)).encode(encoding)
     path = write("ko.txt.gz" if pack is gzip.compress else "ko.txt", pack(content))
     raw = path.open("rb")
@@ -194,7 +195,7 @@ def test_an_endless_line_stops_early(
 
 @pytest.mark.parametrize("length", [1 << 20, (1 << 20) + 1])
 def test_the_longest_line(monkeypatch: pytest.MonkeyPatch, length: int) -> None:
-    monkeypatch.setattr(kobert_vocab.lines, "LONGEST_LINE", 1 << 20)
+    monkeypatch.setattr(kobert_vocab.reading.lines, "LONGEST_LINE", 1 << 20)
     content = b"a\n" + b"b" * length + b"\nc"
     if length == 1 << 20:
         assert [len(line) for line in lines(content)] == [1, length, 1]

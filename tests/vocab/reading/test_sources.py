@@ -21,7 +21,8 @@ def test_a_file_is_another_once_changed(write: Write) -> None:
     other = Source(path=write("b.txt", "가"), language="ko")
     os.utime(other.path, ns=(status.st_atime_ns, status.st_mtime_ns))
     untagged = replace(source, language="und").identity()
-    assert len({first, touched, longer, other.identity(), untagged}) == 5
+    guessed = replace(source, guessed=True).identity()
+    assert len({first, touched, longer, other.identity(), untagged, guessed}) == 6
 
 
 def test_a_file_is_the_same_by_any_path(write: Write, tmp_path: Path) -> None:

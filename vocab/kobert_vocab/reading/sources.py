@@ -4,10 +4,11 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-TEXT_SUFFIXES = tuple(
-    kind + packing for kind in (".txt", ".jsonl") for packing in ("", ".gz", ".zst")
-)
-SUFFIXES = (*TEXT_SUFFIXES, ".parquet")
+from kobert_vocab.reading.packing import PACKINGS
+
+KINDS = (".txt", ".jsonl", ".csv", ".tsv", ".xml", ".wet")  # plain or packed
+SUFFIXES = (*(kind + packing for kind in KINDS for packing in PACKINGS), ".parquet")
+SUFFIXES_IN_WORDS = f"{', '.join(KINDS)} (plain, {', '.join(PACKINGS[1:])}) and .parquet"
 SAVED_SPLIT = ("state.json", "dataset_info.json")  # what `Dataset.save_to_disk` leaves
 SAVED_SPLITS = "dataset_dict.json"  # and `DatasetDict.save_to_disk`, beside a folder per split
 
@@ -23,6 +24,8 @@ class Source:
     """Which part of a data set of the hub; None for what lies on disk."""
     revision: str | None = None
     """The commit of a data set of the hub; None for what lies on disk."""
+    guessed: bool = False
+    """Whether the language is a guess from the text, so that a row's own goes before it."""
 
     def __str__(self) -> str:
         return str(self.path) if self.config is None else f"{self.path.as_posix()}:{self.config}"
@@ -33,7 +36,7 @@ class Source:
         Of what lies on disk it covers the place, sizes and times of change, of a data set of the
         hub its name, config and commit; of both the language.
         """
-        parts = [self.language]
+        parts = [self.language, *(["guessed"] if self.guessed else [])]
         if self.config is not None:
             parts += [self.path.as_posix(), self.config, str(self.revision)]
         for file in self._files():

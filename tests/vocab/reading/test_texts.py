@@ -1,3 +1,4 @@
+import bz2
 import gzip
 import json
 import subprocess
@@ -10,8 +11,8 @@ import pytest
 from backports import zstd
 from tqdm import tqdm
 
-import kobert_vocab.lines
-import kobert_vocab.texts
+import kobert_vocab.reading.lines
+import kobert_vocab.reading.texts
 from kobert_vocab import InputError, Source, find_sources, read_all
 
 Write = Callable[[str, str | bytes], Path]
@@ -33,22 +34,25 @@ def test_jsonl_documents(write: Write) -> None:
     assert texts(path) == ["가\n나", "다"]
 
 
-@pytest.mark.parametrize("suffix", ["", ".gz", ".zst"])
+@pytest.mark.parametrize("suffix", ["", ".gz", ".bz2", ".zst"])
 @pytest.mark.parametrize("kind", [".txt", ".jsonl"])
 def test_packings(write: Write, kind: str, suffix: str) -> None:
     content = ("가나다" if kind == ".txt" else json.dumps({"text": "가나다"})).encode()
-    pack = {"": bytes, ".gz": gzip.compress, ".zst": zstd.compress}[suffix]
+    packs = {"": bytes, ".gz": gzip.compress, ".bz2": bz2.compress, ".zst": zstd.compress}
+    pack = packs[suffix]
     assert texts(write(f"a{kind}{suffix}", pack(content))) == ["가나다"]
 
 
 def test_archives_of_several_frames_are_read_whole(write: Write) -> None:
     assert texts(write("a.txt.gz", gzip.compress(b"a\n\n") + gzip.compress(b"b"))) == ["a", "b"]
+    two = bz2.compress(b"a\n\n") + bz2.compress(b"b")
+    assert texts(write("a.txt.bz2", two)) == ["a", "b"]
     two = zstd.compress(b"a\n\n") + zstd.compress(b"b")
     assert texts(write("a.txt.zst", two)) == ["a", "b"]
 
 
 def test_a_text_without_blank_lines_is_cut(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kobert_vocab.texts, "LONGEST_DOCUMENT", 4)
+    monkeypatch.setattr(kobert_vocab.reading.texts, "LONGEST_DOCUMENT", 4)
     assert texts(write("a.txt", "가나\n다라\n마")) == ["가나\n다라", "마"]
 
 
@@ -76,7 +80,7 @@ def test_files_of_a_folder_are_sorted_and_others_skipped(write: Write, tmp_path:
 
 def test_an_equals_sign_in_a_path_is_no_tag(write: Write) -> None:
     path = write("a=b/c=d.txt", "x")
-    assert find_sources([path]) == [Source(path=path, language="und")]
+    assert find_sources([path]) == [Source(path=path, language="und", guessed=True)]
 
 
 def test_the_bar_ends_at_the_packed_bytes(write: Write, bars: list[tqdm]) -> None:
@@ -88,8 +92,9 @@ def test_the_bar_ends_at_the_packed_bytes(write: Write, bars: list[tqdm]) -> Non
 
 def test_reading_text_imports_neither_torch_nor_the_hub_extra() -> None:
     program = (
-        "import sys, kobert_vocab.texts\n"
-        "print({'torch', 'pyarrow', 'datasets', 'huggingface_hub'} & {*sys.modules})"
+        "import sys, kobert_vocab.reading\n"
+        "lazy = {'torch', 'pyarrow', 'datasets', 'huggingface_hub', 'mwparserfromhell', 'warcio'}\n"
+        "print(lazy & {*sys.modules})"
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert ran.stdout == "set()\n"
@@ -145,6 +150,13 @@ class TestUnusable:
         with pytest.raises(InputError, match="broken archive after line"):
             texts(write("ko.txt.gz", broken))
 
+    @pytest.mark.parametrize(
+        "broken", [bz2.compress(b"a" * 99)[:-3], b"text", bz2.compress(b"a") + b"text"]
+    )
+    def test_broken_bz2(self, write: Write, broken: bytes) -> None:
+        with pytest.raises(InputError, match="broken archive"):
+            texts(write("ko.txt.bz2", broken))
+
     @pytest.mark.parametrize("broken", [zstd.compress(b"a" * 99)[:-3], b"text"])
     def test_broken_zst(self, write: Write, broken: bytes) -> None:
         with pytest.raises(InputError, match="broken archive"):
@@ -167,7 +179,7 @@ class TestUnusable:
             texts(path)
 
     def test_endless_line(self, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(kobert_vocab.lines, "LONGEST_LINE", 10)
+        monkeypatch.setattr(kobert_vocab.reading.lines, "LONGEST_LINE", 10)
         with pytest.raises(InputError, match=r"ko\.txt:1: a line of more than"):
             texts(write("ko.txt", "가" * 100))
 

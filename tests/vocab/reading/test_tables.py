@@ -16,10 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tqdm import tqdm
 
-import kobert_vocab.tables
+import kobert_vocab.reading.tables
 from kobert_vocab import InputError, Source, find_sources, read_all
-from kobert_vocab.tables import hub_rows
-from kobert_vocab.texts import read_documents
+from kobert_vocab.reading import read_documents
+from kobert_vocab.reading.problems import refuse
+from kobert_vocab.reading.tables import hub_rows
 
 Write = Callable[[str, str | bytes], Path]
 
@@ -129,7 +130,7 @@ class TestParquet:
             found(tmp_path)
 
     def test_endless_row(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(kobert_vocab.tables, "LONGEST_LINE", 5)
+        monkeypatch.setattr(kobert_vocab.reading.tables, "LONGEST_LINE", 5)
         with pytest.raises(InputError, match=r"row 1: more than 5 characters"):
             found(parquet(tmp_path / "ko.parquet"))
 
@@ -259,19 +260,19 @@ class TestHub:
 
     def test_unknown_config_tells_those_there_are(self, local: Path) -> None:
         with pytest.raises(InputError, match=r":en: cannot be read from the hub \(.*20231101\.ko"):
-            list(hub_rows(str(local), "en", None))
+            list(hub_rows(str(local), "en", None, refuse))
 
     def test_no_column_text(self, local: Path) -> None:
         (file,) = local.glob("*/*.parquet")
         pq.write_table(pa.table({"body": ["x"]}), file)
         with pytest.raises(InputError, match=r":20231101\.ko: no column 'text'; found 'body'"):
-            list(hub_rows(str(local), "20231101.ko", None))
+            list(hub_rows(str(local), "20231101.ko", None, refuse))
 
     def test_broken_file(self, local: Path) -> None:
         (file,) = local.glob("*/*.parquet")
         file.write_bytes(b"broken")
         with pytest.raises(InputError, match="cannot be read from the hub"):
-            list(hub_rows(str(local), "20231101.ko", None))
+            list(hub_rows(str(local), "20231101.ko", None, refuse))
 
 
 @pytest.mark.parametrize("given", ["wikipedia:20231101.ko", "ko=owner/name:default"])
