@@ -63,9 +63,10 @@ def vocab_train(
     """Build a Korean-aware SentencePiece vocabulary from text.
 
     Args:
-        inputs: Files or folders of .txt, .jsonl and .parquet (the first two also .gz or .zst), or
-            data sets of the Hugging Face hub (wikipedia:20231101.ko). A language tag may stand
-            before one: ko=news.jsonl.gz. Without a tag the file's or folder's name tells.
+        inputs: Files or folders of .txt, .jsonl, .csv, .tsv, .wet, Wikipedia .xml (also .gz, .bz2
+            or .zst) and .parquet, or data sets of the Hugging Face hub (wikipedia:20231101.ko). A
+            language tag may stand before one: ko=news.jsonl.gz. Without a tag the file's or
+            folder's name tells.
         out: Folder to make; transformers' AutoTokenizer loads it.
         size: Pieces, special ones included.
         boundaries: What Korean pieces should not cross: all morphemes, only where particles,
@@ -180,18 +181,43 @@ def vocab_extend(
 
 
 @corpus_app.command(name="build")
-def corpus_build(inputs: Inputs, /, *, vocab: Path, out: Path, held_out: float = 0.01) -> None:
-    """Turn text into token shards.
+def corpus_build(
+    inputs: Inputs,
+    /,
+    *,
+    vocab: Path,
+    out: Path,
+    held_out: float = 0.01,
+    sentences: Literal["rules", "kiwi"] = "rules",
+    workers: int = 1,
+    strict: bool = False,
+    work: Path | None = None,
+) -> None:
+    """Clean text, drop copies, mask personal data, and turn it into token shards.
 
     Args:
         inputs: As for ``vocab train``.
         vocab: Vocabulary folder.
         out: Folder to make.
         held_out: Share of each language's documents kept for evaluation.
+        sentences: What splits Korean text. kiwi also finds the morphemes, for masks of whole
+            morphemes, and takes a hundred times as long as rules.
+        workers: Processes.
+        strict: Stop at the first fault in an input; by default it is left out and counted.
+        work: Folder for finished parts, kept afterwards; a later build takes from it what it can.
     """
     from kobert_kit.corpus.build import build_corpus
 
-    manifest = build_corpus(inputs, vocab=vocab, out=out, held_out=held_out)
+    manifest = build_corpus(
+        inputs,
+        vocab=vocab,
+        out=out,
+        held_out=held_out,
+        sentences=sentences,
+        workers=workers,
+        strict=strict,
+        work=work,
+    )
     counts = manifest.languages.values()
     print(  # noqa: T201
         f"corpus: {out}: {len(counts)} languages, {sum(c.documents for c in counts):,} documents, "

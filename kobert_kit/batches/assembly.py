@@ -161,11 +161,25 @@ class Assembly:
         begins = np.ones(len(tokens), dtype=np.bool_)
         if masking.unit != "piece":
             begins = self._unit_starts(tokens, texts, layout)
+            if masking.unit == "morpheme":
+                begins |= self._morphemes(texts, layout)
             longest = np.minimum(masking.longest_unit, budget)
             begins = at_most(longest[layout.sequence], begins)
         if masking.rule == "bernoulli":
             return toss(begins, layout.sequence, layout.special, rate, keys)
         return choose(begins, layout.sequence, layout.special, budget, keys)
+
+    def _morphemes(self, texts: Texts, layout: _Layout) -> Bools:
+        """[T] where a morpheme begins."""
+        begins = np.zeros(len(layout.sequence), dtype=np.bool_)
+        for i, language in enumerate(texts.language.tolist()):
+            shard = self._shards[language]
+            a, b = int(layout.a[i]), int(layout.b[i])
+            found = shard.morphemes(int(texts.a_begin[i]), int(texts.a_end[i]))
+            begins[a : a + len(found)] = found
+            found = shard.morphemes(int(texts.b_begin[i]), int(texts.b_end[i]))
+            begins[b : b + len(found)] = found
+        return begins
 
     def _unit_starts(self, tokens: npt.NDArray[np.int32], texts: Texts, layout: _Layout) -> Bools:
         first = layout.special.copy()

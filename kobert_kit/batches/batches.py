@@ -81,6 +81,11 @@ class Batches:
                 "the corpus was built with another vocabulary; build it again with this one: "
                 "kobert corpus build"
             )
+        if masking.unit == "morpheme" and not corpus.manifest.morphemes:
+            raise InputError(
+                "masking.unit is morpheme, but the corpus does not know where morphemes begin; "
+                "build it with: kobert corpus build --sentences kiwi"
+            )
         self._corpus, self._vocabulary = corpus, vocabulary
         self.seed, self.windows, self.length = seed, windows, length
         self._pairing, self._masking = pairing, masking

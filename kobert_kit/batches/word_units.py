@@ -41,7 +41,6 @@ def unit_starts(
     kinds: npt.NDArray[np.uint8],
     first: Bools,
     spaced: Bools,
-    morphemes: Bools | None = None,
 ) -> Bools:
     """Where a unit begins.
 
@@ -50,13 +49,10 @@ def unit_starts(
         kinds: [V] of `piece_kinds`.
         first: [T] the first token of a text, and special tokens.
         spaced: [T] whether the token's language is written with spaces.
-        morphemes: [T] where a morpheme begins, for units that are morphemes.
     """
     kind = kinds[tokens]
     begins: Bools = first | (kind != _GOES_ON) | ~spaced
     begins[1:] |= kind[:-1] == _ALONE
-    if morphemes is not None:
-        begins |= morphemes
     return begins
 
 

@@ -5,9 +5,10 @@ about copyright stays.
 """
 
 import re
-from collections import Counter
 from functools import cache
 from importlib.resources import files
+
+from kobert_kit.corpus.characters import Changes
 
 LONGEST_LINE = 200
 
@@ -32,10 +33,10 @@ def _any_word() -> re.Pattern[str]:
     return re.compile("|".join(map(re.escape, _patterns())))
 
 
-def drop_boilerplate(text: str, changes: Counter[str]) -> str:
+def drop_boilerplate(text: str, changes: Changes) -> str:
     r"""``text`` without the lines that are boilerplate as a whole.
 
-    >>> drop_boilerplate("비가 온다.\n무단 전재 및 재배포 금지", Counter())
+    >>> drop_boilerplate("비가 온다.\n무단 전재 및 재배포 금지", defaultdict(int))
     '비가 온다.'
     """
     if not _any_word().search(text):

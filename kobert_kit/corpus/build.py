@@ -1,65 +1,248 @@
-"""Text files to a corpus folder: documents, their sentences, their tokens."""
+"""Text to a corpus folder.
 
+Sources are read in blocks. Each block becomes a part (`part`), here or in worker processes; when
+all parts are there, copies are found among them, and what stays is written into shards. Parts are
+steps that are kept until the corpus is there, so that a build that stopped goes on where it was.
+"""
+
+import json
+import logging
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
-from kobert_kit.corpus.sentences import split_sentences
-from kobert_kit.corpus.shards import Manifest, ShardWriter
+import numpy as np
+import numpy.typing as npt
+
+from kobert_kit.corpus.blocks import BLOCK, blocks
+from kobert_kit.corpus.documents import Documents
+from kobert_kit.corpus.duplicates import EXACT, NEAR, find_duplicates
+from kobert_kit.corpus.part import PartCounts, Splitter
+from kobert_kit.corpus.shard_writer import ShardWriter
+from kobert_kit.corpus.shards import Manifest, SourceCounts, SourceFile
+from kobert_kit.corpus.workers import PartMaker, Task, make_parts
 from kobert_vocab.errors import InputError
-from kobert_vocab.new_folder import new_folder
-from kobert_vocab.texts import find_sources, read_all
+from kobert_vocab.new_folder import new_folder, refuse_existing
+from kobert_vocab.reading import Document, Problems, Source, find_sources, reading
+from kobert_vocab.steps import Step, Steps, steps_of
 from kobert_vocab.vocabulary import Vocabulary
 
-DOCUMENTS_AT_ONCE = 256  # enough sentences for SentencePiece's threads, little memory
+READ, COPIES = "read.json", "copies.npy"
+REASONS = {EXACT: "exact copy", NEAR: "near copy"}
+EXAMPLES = 5  # dropped documents shown for each reason
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class _Split:
-    language: str
-    sentences: list[str]
+class _Options:
+    """See `build_corpus`."""
+
+    held_out: float
+    sentences: Splitter
+    workers: int
+    strict: bool
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.held_out <= 0.5:
+            raise InputError(f"held_out is {self.held_out}; it must lie between 0 and 0.5")
+        if self.workers < 1:
+            raise InputError(f"workers is {self.workers}; it must be at least 1")
+
+
+@dataclass
+class _Made:
+    """What was made of a source."""
+
+    source: Source
+    parts: list[Step] = field(default_factory=list)
+    problems: Problems = field(default_factory=Problems)
 
 
 def build_corpus(
-    inputs: Sequence[str | Path], *, vocab: Path, out: Path, held_out: float = 0.01
+    inputs: Sequence[str | Path],
+    *,
+    vocab: Path,
+    out: Path,
+    held_out: float = 0.01,
+    sentences: Splitter = "rules",
+    workers: int = 1,
+    strict: bool = False,
+    work: Path | None = None,
 ) -> Manifest:
-    """Read ``inputs``, split and encode them, and write the corpus folder ``out``.
+    """Read ``inputs``, clean, split and encode them, and write the corpus folder ``out``.
+
+    The same text and options give the same files, whatever the number of workers and however often
+    the build was stopped.
 
     Args:
-        inputs: files and folders, with an optional language tag (``ko=news.txt``).
+        inputs: files, folders and data sets, as for `kobert_vocab.reading.find_sources`.
         vocab: a vocabulary folder.
         out: the folder to make; it appears only when all is done.
         held_out: share of each language's documents that training never sees.
+        sentences: what splits Korean text; ``kiwi`` also finds the morphemes that masks of whole
+            morphemes need, and takes a hundred times as long.
+        workers: processes.
+        strict: stop at the first fault in an input instead of leaving it out and counting it.
+        work: folder for the steps, kept when all is done. By default one beside ``out``, which goes
+            when all is done.
 
     Raises:
-        InputError: an input, the vocabulary or ``out`` cannot be used.
+        InputError: an input, the vocabulary or an option cannot be used, or nothing is left.
     """
-    if not 0 <= held_out <= 0.5:
-        raise InputError(f"held_out is {held_out}; it must lie between 0 and 0.5")
+    options = _Options(held_out, sentences, workers, strict)
+    refuse_existing(out)
     sources = find_sources(inputs)
     vocabulary = Vocabulary.load(vocab)
+    with steps_of(out, work) as steps:
+        return _build(sources, vocabulary, steps, out, options)
+
+
+def _build(
+    sources: Sequence[Source], vocabulary: Vocabulary, steps: Steps, out: Path, options: _Options
+) -> Manifest:
+    made = [_Made(source) for source in sources]
+    _make_parts(made, PartMaker(steps.folder, vocabulary, options.sentences), steps, options)
     with new_folder(out) as folder:
-        writer = ShardWriter(folder, len(vocabulary))
-        documents = (
-            _Split(document.language, split_sentences(document.text))
-            for document in read_all(sources, "corpus")
+        writer = ShardWriter(folder, len(vocabulary), morphemes=options.sentences == "kiwi")
+        counts, examples = _merge(made, _copies(made, steps), writer)
+        if not any(row.kept for row in counts):
+            raise InputError(_nothing_left(counts, made))
+        return writer.finish(
+            vocabulary.fingerprint,
+            options.held_out,
+            sources=[_source_file(one) for one in made],
+            counts=counts,
+            examples=examples,
+            options={"held_out": options.held_out, "sentences": options.sentences},
         )
-        for batch in _batches(documents):
-            _encode(batch, vocabulary, writer)
-        return writer.finish(vocabulary.fingerprint, held_out)
 
 
-def _batches(documents: Iterator[_Split]) -> Iterator[list[_Split]]:
-    while batch := list(islice(documents, DOCUMENTS_AT_ONCE)):
-        yield batch
+def _make_parts(made: Sequence[_Made], maker: PartMaker, steps: Steps, options: _Options) -> None:
+    """Read all sources and fill in their parts."""
+    owners: list[_Made] = []
+    with reading([one.source for one in made], "corpus") as read:
+
+        def tasks() -> Iterator[Task | Step]:
+            for one in made:
+                problems = None if options.strict else one.problems
+                for task in _tasks(one, read(one.source, problems), maker, steps):
+                    owners.append(one)
+                    yield task
+
+        for number, part in enumerate(make_parts(maker, tasks(), options.workers)):
+            owners[number].parts.append(part)
 
 
-def _encode(batch: list[_Split], vocabulary: Vocabulary, writer: ShardWriter) -> None:
-    ids = iter(vocabulary.encode_batch([text for split in batch for text in split.sentences]))
-    for split in batch:
-        # A sentence of nothing but deleted characters (zero-width, bidi marks) has no ids.
-        sentences = [encoded for encoded in islice(ids, len(split.sentences)) if encoded]
-        if sentences:
-            size = sum(len(text.encode()) for text in split.sentences)
-            writer.add(split.language, sentences, size)
+def _tasks(
+    one: _Made, documents: Iterator[Document], maker: PartMaker, steps: Steps
+) -> Iterator[Task | Step]:
+    """The blocks of a source, or the parts that were made of them before."""
+    identity = one.source.identity()
+    shaped_by = {"source": identity, "characters": BLOCK}
+    read = steps.existing("read", shaped_by)
+    if read is not None:
+        about = json.loads((read.folder / READ).read_text(encoding="utf-8"))
+        parts = [maker.existing(identity, number) for number in range(about["blocks"])]
+        if all(parts):
+            one.problems = Problems(Counter(about["problems"]), about["messages"])
+            yield from filter(None, parts)
+            return
+    number = 0
+    for number, block in enumerate(blocks(documents), 1):
+        yield maker.existing(identity, number - 1) or Task(identity, number - 1, block)
+    about = {
+        "blocks": number,
+        "problems": one.problems.counts,
+        "messages": one.problems.messages,
+    }
+
+    def write(folder: Path) -> None:
+        (folder / READ).write_text(json.dumps(about, ensure_ascii=False), encoding="utf-8")
+
+    steps.run("read", shaped_by, write, one_of_many=True)
+
+
+def _copies(made: Sequence[_Made], steps: Steps) -> Step:
+    """The step that says of each document, part after part, whether it is a copy."""
+    parts = [part for one in made for part in one.parts]
+
+    def find(folder: Path) -> None:
+        found = find_duplicates([part.folder for part in parts], folder)
+        np.save(folder / COPIES, found)
+
+    return steps.run("duplicates", {"parts": [part.hash for part in parts]}, find)
+
+
+def _merge(
+    made: Sequence[_Made], copies: Step, writer: ShardWriter
+) -> tuple[list[SourceCounts], dict[str, tuple[str, ...]]]:
+    """Write all that stays; what became of each source's documents, and examples of the rest."""
+    copy = np.load(copies.folder / COPIES, mmap_mode="r")
+    begin = 0
+    rows: list[SourceCounts] = []
+    examples: dict[str, list[str]] = {}
+    for number, one in enumerate(made):
+        by_language: dict[str, SourceCounts] = {}
+        for part in one.parts:
+            counts, documents = PartCounts.load(part.folder), Documents.load(part.folder)
+            end = begin + len(documents.hashes)
+            for index, language in enumerate(counts.languages):
+                mine = documents.languages == index
+                kept = documents.of(mine & (copy[begin:end] == 0))
+                if len(kept.hashes):
+                    writer.append(language, kept, number)
+                row = _row(number, language, counts, kept, copy[begin:end][mine])
+                before = by_language.get(language)
+                by_language[language] = row if before is None else before + row
+            begin = end
+            for reason, shown in counts.examples.items():
+                known = examples.setdefault(reason, [])
+                known += shown[: EXAMPLES - len(known)]
+        rows += by_language.values()
+    return rows, {reason: tuple(shown) for reason, shown in sorted(examples.items())}
+
+
+def _row(
+    source: int, language: str, counts: PartCounts, kept: Documents, copy: npt.NDArray[np.uint8]
+) -> SourceCounts:
+    of_language = counts.languages[language]
+    dropped = Counter(of_language.dropped)
+    for kind, reason in REASONS.items():
+        dropped[reason] += int((copy == kind).sum())
+    return SourceCounts(
+        source=source,
+        language=language,
+        read=of_language.read,
+        read_bytes=of_language.read_bytes,
+        kept=len(kept.hashes),
+        sentences=len(kept.sentences),
+        tokens=len(kept.tokens),
+        words=int(kept.words.sum()),
+        bytes=int(kept.bytes.sum()),
+        dropped={reason: n for reason, n in sorted(dropped.items()) if n},
+        changed=dict(sorted(of_language.changed.items())),
+    )
+
+
+def _source_file(one: _Made) -> SourceFile:
+    source, problems = one.source, one.problems
+    # The folder's name, but not the way to it: that is nobody's business.
+    name = str(source) if source.config else "/".join(source.path.parts[-2:]).lstrip("/")
+    hidden = str(source.path.parent) + "/"
+    shown = chain.from_iterable(problems.messages.values())
+    messages = [line.replace(hidden, "") for line in shown]
+    counts = {str(kind): n for kind, n in problems.counts.items()}
+    return SourceFile(name=name, problems=counts, messages=tuple(messages))
+
+
+def _nothing_left(counts: Sequence[SourceCounts], made: Sequence[_Made]) -> str:
+    messages = [line for one in made for shown in one.problems.messages.values() for line in shown]
+    if not counts and messages:
+        return messages[0]
+    dropped = sum((Counter(row.dropped) for row in counts), Counter())
+    reasons = ", ".join(f"{n:,} {reason}" for reason, n in dropped.most_common())
+    read = sum(row.read for row in counts)
+    return f"nothing is left of {read:,} documents ({reasons}); give other text"

@@ -5,13 +5,13 @@ Steps and the names they count under: ``encoding`` (characters), ``line_ends``, 
 Reasons to drop a document: ``short``, ``symbols``, ``language``, ``repetitive``.
 """
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
 from kobert_kit.corpus.boilerplate import drop_boilerplate
-from kobert_kit.corpus.characters import drop_needless, mend_encoding, shorten_runs
+from kobert_kit.corpus.characters import Changes, drop_needless, mend_encoding, shorten_runs
 from kobert_kit.corpus.document_filters import reason_to_drop
 from kobert_kit.corpus.mash import drop_mash
 
@@ -43,7 +43,7 @@ def clean(text: str, language: str) -> Cleaned:
     >>> clean("영화\u200b가  좋다\r\n무단 전재 및 재배포 금지", "ko").text
     '영화가 좋다'
     """
-    changes: Counter[str] = Counter()
+    changes: Changes = defaultdict(int)
     text = mend_encoding(text, changes)
     text = drop_needless(text, changes)
     text = drop_boilerplate(text, changes)
@@ -56,13 +56,13 @@ def clean(text: str, language: str) -> Cleaned:
     return Cleaned(text, None, _taken(changes))
 
 
-def _taken(changes: Counter[str]) -> Mapping[str, int]:
+def _taken(changes: Changes) -> Mapping[str, int]:
     if not changes:
         return _NOTHING
     return {name: number for name, number in changes.items() if number}
 
 
-def _drop_copies(text: str, changes: Counter[str]) -> str:
+def _drop_copies(text: str, changes: Changes) -> str:
     lines = text.split("\n")
     if len(lines) < LONG_DOCUMENT or len(set(lines)) == len(lines):
         return text

@@ -11,10 +11,7 @@ documents. The pairs take 12 bytes each on disk, 15 per document at most: 9 GB f
 
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 import numpy.typing as npt
@@ -22,8 +19,8 @@ import numpy.typing as npt
 from kobert_kit.corpus.signatures import BANDS
 
 FINGERPRINTS, BANDED, BAND_HASHES = "fingerprints.bin", "banded.bin", "bands.bin"
+EXACT, NEAR = 1, 2  # kinds of copies
 MOST_DOCUMENTS = 1 << 32  # a document's number has 32 bits
-BUFFER = 1 << 14  # documents between two writes
 BLOCK = 1 << 20  # pairs spread at a time: 12 MB
 BUCKET = 1 << 21  # pairs of a file that is sorted, on average: 25 MB, and 75 MB while it is
 
@@ -34,71 +31,28 @@ Documents = npt.NDArray[np.uint32]
 Pairs = tuple[Hashes, Documents]
 
 
-class SignatureWriter:
-    """Writes the signatures of one part's documents, in their order, into a new folder.
+def write_signatures(folder: Path, fingerprints: Hashes, bands: Sequence[bytes | None]) -> None:
+    """Write the signatures of one part's documents, in their order, into ``folder``.
 
-    Used as a context; what `find_duplicates` reads is complete when it ends.
+    Args:
+        folder: of the part.
+        fingerprints: [D] of `signatures.fingerprint`.
+        bands: [D] of `signatures.bands`.
     """
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True)
-        self._folder = folder
-        self._documents = 0
-        self._fingerprints: list[int] = []
-        self._banded: list[int] = []
-        self._bands: list[bytes] = []
-
-    def add(self, fingerprint: int, bands: bytes | None) -> None:
-        """Append one document's signature, as `signatures.fingerprint` and `bands` give it."""
-        self._fingerprints.append(fingerprint)
-        if bands is not None:
-            self._banded.append(self._documents)
-            self._bands.append(bands)
-        self._documents += 1
-        if len(self._fingerprints) >= BUFFER:
-            self._flush()
-
-    def _flush(self) -> None:
-        for name, data in (
-            (FINGERPRINTS, np.array(self._fingerprints, dtype="<u8").tobytes()),
-            (BANDED, np.array(self._banded, dtype="<u4").tobytes()),
-            (BAND_HASHES, b"".join(self._bands)),
-        ):
-            with (self._folder / name).open("ab") as file:
-                file.write(data)
-        self._fingerprints.clear()
-        self._banded.clear()
-        self._bands.clear()
-
-    def __enter__(self) -> "SignatureWriter":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if kind is None:
-            self._flush()
+    banded = [number for number, found in enumerate(bands) if found is not None]
+    fingerprints.astype("<u8").tofile(folder / FINGERPRINTS)
+    np.array(banded, dtype="<u4").tofile(folder / BANDED)
+    (folder / BAND_HASHES).write_bytes(b"".join(filter(None, bands)))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Duplicates:
-    """What `find_duplicates` found."""
-
-    keep: tuple[npt.NDArray[np.bool_], ...]
-    """For each part, which of its documents stay."""
-    exact: int
-    """Documents dropped because an earlier one has the same letters and digits."""
-    near: int
-    """Documents dropped, of the others, because they are linked to an earlier one by bands."""
-
-
-def find_duplicates(parts: Sequence[Path], work: Path) -> Duplicates:
-    """The documents to keep, of parts that `SignatureWriter` wrote.
+def find_duplicates(parts: Sequence[Path], work: Path) -> npt.NDArray[np.uint8]:
+    """Which documents of parts that `write_signatures` wrote are copies of earlier ones.
 
     The result depends on the documents' order alone, not on where it is cut into parts.
+
+    Returns:
+        [documents] 0 for those that stay, `EXACT` for those with the letters and digits of an
+        earlier one, `NEAR` for others that are linked to an earlier one by bands.
 
     Args:
         parts: folders, in the order of the documents.
@@ -114,21 +68,16 @@ def find_duplicates(parts: Sequence[Path], work: Path) -> Duplicates:
     parents = np.arange(begins[-1], dtype=np.uint32)
     firsts = [int(begin) for begin in begins[:-1]]
     _link_equal(_fingerprints(parts, firsts), int(begins[-1]), parents, work)
-    exact = _not_first(parents)
+    copies = np.where(_is_first(parents), np.uint8(0), np.uint8(EXACT))
     banded = sum((part / BANDED).stat().st_size // 4 for part in parts)
     _link_equal(_bands(parts, firsts, parents), banded * BANDS, parents, work)
-    keep = tuple(
-        parents[begin:end] == np.arange(begin, end, dtype=np.uint32)
-        for begin, end in pairwise(begins)
-    )
-    return Duplicates(keep=keep, exact=exact, near=_not_first(parents) - exact)
+    copies[(copies == 0) & ~_is_first(parents)] = NEAR
+    return copies
 
 
-def _not_first(parents: Documents) -> int:
-    return sum(
-        int(np.count_nonzero(parents[b : b + BLOCK] != np.arange(b, min(b + BLOCK, len(parents)))))
-        for b in range(0, len(parents), BLOCK)
-    )
+def _is_first(parents: Documents) -> npt.NDArray[np.bool_]:
+    first: npt.NDArray[np.bool_] = parents == np.arange(len(parents), dtype=np.uint32)
+    return first
 
 
 def _fingerprints(parts: Sequence[Path], firsts: Sequence[int]) -> Iterator[Pairs]:

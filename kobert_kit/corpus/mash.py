@@ -6,7 +6,8 @@ chat, with the longer ones that film reviews repeat, and syllables typed in part
 """
 
 import re
-from collections import Counter
+
+from kobert_kit.corpus.characters import Changes
 
 _JAMO = re.compile("[ㄱ-ㅎㅏ-ㅣ]")
 _LONG_FORMS = "ㅆㅅㅌㅊ|ㅍㅌㅊㅇ|ㅇㄱㄹㅇ|ㅂㄷㅂㄷ|ㅅㅂㄹㅁ|ㅍㅍㅅㅅ|ㅇㄴㅇㄴ|ㄹㅇㄹㅇ"
@@ -30,10 +31,10 @@ _LATIN_HINTS = ("sdf", "qwe", "zxc", "jkl")
 _LATIN_MASH = re.compile(r"\W*(?:(?:asdf?g?h?|sdfg?|qwert?y?|wert|zxcv?b?|h?jkl;?|fdsa)\W?){2,}\W*")
 
 
-def drop_mash(text: str, changes: Counter[str]) -> str:
+def drop_mash(text: str, changes: Changes) -> str:
     r"""``text`` without the lines that are mostly mash.
 
-    >>> drop_mash("재밌다 ㅋㅋㅋㅋㅋㅋ\nㅁㄴㅇㄹㅁㄴㅇㄹ\nㅇㅇ ㄱㄱ", Counter())
+    >>> drop_mash("재밌다 ㅋㅋㅋㅋㅋㅋ\nㅁㄴㅇㄹㅁㄴㅇㄹ\nㅇㅇ ㄱㄱ", defaultdict(int))
     '재밌다 ㅋㅋㅋㅋㅋㅋ\nㅇㅇ ㄱㄱ'
     """
     if not _JAMO.search(text) and not any(hint in text for hint in _LATIN_HINTS):

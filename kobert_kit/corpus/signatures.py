@@ -37,6 +37,12 @@ _BAND_WEIGHTS = np.arange(1, ROWS + 1, dtype=np.uint64) * _MIX_1 | np.uint64(
 )  # odd: a bijection per row
 
 
+def signature(text: str) -> tuple[int, bytes | None]:
+    """`fingerprint` and `bands` of ``text``, which is folded once."""
+    folded = _folded(text)
+    return _fingerprint(folded), _bands(folded)
+
+
 def fingerprint(text: str) -> int:
     """64 bits that two texts share if their letters, marks and digits are the same.
 
@@ -45,7 +51,11 @@ def fingerprint(text: str) -> int:
     >>> fingerprint("비가 온다.") == fingerprint("비가온다") != fingerprint("비가 온다2")
     True
     """
-    digest = hashlib.blake2b(_folded(text).encode(), digest_size=8).digest()
+    return _fingerprint(_folded(text))
+
+
+def _fingerprint(folded: str) -> int:
+    digest = hashlib.blake2b(folded.encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little")
 
 
@@ -55,9 +65,10 @@ def bands(text: str) -> bytes | None:
     Two texts that share one are taken for near copies. Equal hashes of different bands do not
     happen: eight MinHashes of 32 bits would have to be equal by chance.
     """
-    if len(text) < SHORTEST:
-        return None
-    folded = _folded(text)
+    return _bands(_folded(text))
+
+
+def _bands(folded: str) -> bytes | None:
     if len(folded) < SHORTEST:
         return None
     hashes = _window_hashes(folded.encode())

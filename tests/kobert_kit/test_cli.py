@@ -83,7 +83,7 @@ BAD_INPUT = {
 def test_bad_input(refuses, tmp_path, vocab_folder, case, command):
     name, content, message = BAD_INPUT[case]
     path = text_file(tmp_path, name, content) if name else tmp_path / "none.txt"
-    flags = ["--vocab", vocab_folder] if command == "corpus build" else []
+    flags = ["--vocab", vocab_folder, "--strict"] if command == "corpus build" else []
     line = refuses(*command.split(), path, *flags, "--out", tmp_path / "out")
     assert message in line
     assert str(path) in line
@@ -308,7 +308,8 @@ def test_vocabulary_and_corpus_need_no_torch(tmp_path):
     flags = ("--size", 2_960, "--analyser", "rules")
     done = without_torch("vocab", "train", path, "--out", vocab, *flags)
     assert done.returncode == 0, done.stderr
-    done = without_torch("corpus", "build", path, "--vocab", vocab, "--out", tmp_path / "c")
+    path = text_file(tmp_path, "other.ko.txt", "나는 학교에 간다. 너는 집에 온다.\n")
+    done = without_torch("corpus", "build", f"ko={path}", "--vocab", vocab, "--out", tmp_path / "c")
     assert done.returncode == 0, done.stderr
 
 

@@ -15,7 +15,7 @@ def kinds(vocabulary):
     return piece_kinds(vocabulary)
 
 
-def units(text, vocabulary, kinds, *, spaced=True, morphemes=None):
+def units(text, vocabulary, kinds, *, spaced=True):
     """The units of a text, as text."""
     ids = np.array(vocabulary.encode(text))
     begins = unit_starts(
@@ -23,7 +23,6 @@ def units(text, vocabulary, kinds, *, spaced=True, morphemes=None):
         kinds=kinds,
         first=np.arange(len(ids)) == 0,
         spaced=np.full(len(ids), spaced),
-        morphemes=morphemes,
     )
     cuts = [*np.flatnonzero(begins).tolist(), len(ids)]
     return [vocabulary.decode(ids[a:b].tolist()) for a, b in itertools.pairwise(cuts)]
@@ -69,13 +68,6 @@ def test_where_no_spaces_are_written_each_piece_is_a_unit(vocabulary, kinds):
     text = "我们今天去学校。"
     ids = vocabulary.encode(text)
     assert len(units(text, vocabulary, kinds, spaced=False)) == len(ids)
-
-
-def test_morphemes_cut_words(vocabulary, kinds):
-    pieces = vocabulary.pieces("학교에서 만났다")
-    begins = np.array([piece in ("▁학교", "에서", "▁만나", "▁만났", "다") for piece in pieces])
-    found = units("학교에서 만났다", vocabulary, kinds, morphemes=begins)
-    assert found[:2] == ["학교", "에서"]
 
 
 def test_long_units_are_cut():

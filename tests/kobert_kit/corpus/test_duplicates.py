@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kobert_kit.corpus import duplicates
-from kobert_kit.corpus.duplicates import SignatureWriter, find_duplicates
+from kobert_kit.corpus.duplicates import EXACT, NEAR, find_duplicates, write_signatures
 from kobert_kit.corpus.signatures import BANDS
 
 
@@ -20,34 +20,30 @@ def row(*shared):
 
 
 def found(parts, folder):
+    """What each document is, part after part."""
     folders = []
     for number, documents in enumerate(parts):
         folders.append(folder / f"{number:03d}")
-        with SignatureWriter(folders[-1]) as writer:
-            for fingerprint, bands in documents:
-                writer.add(fingerprint, bands)
-    return find_duplicates(folders, folder)
+        folders[-1].mkdir(parents=True)
+        fingerprints = np.array([fingerprint for fingerprint, _ in documents], dtype=np.uint64)
+        write_signatures(folders[-1], fingerprints, [bands for _, bands in documents])
+    return find_duplicates(folders, folder).tolist()
 
 
 def test_the_first_of_equal_fingerprints_stays_across_parts(tmp_path):
     result = found([[(7, None), (8, None)], [], [(8, None), (9, None), (7, None)]], tmp_path)
-    assert [keep.tolist() for keep in result.keep] == [[True, True], [], [False, True, False]]
-    assert (result.exact, result.near) == (2, 0)
+    assert result == [0, 0, EXACT, 0, EXACT]
 
 
 def test_a_copy_of_a_copy_is_of_the_same_group(tmp_path):
     # 1 and 2 share a band, 2 and 3 another; 4 shares none.
     documents = [(1, row(50)), (4, row()), (3, row(60)), (2, row(50, 60))]
-    result = found([documents], tmp_path)
-    assert result.keep[0].tolist() == [True, True, False, False]
-    assert (result.exact, result.near) == (0, 2)
+    assert found([documents], tmp_path) == [0, 0, NEAR, NEAR]
 
 
 def test_an_exact_copy_is_not_counted_as_near(tmp_path):
     same = row(5)
-    result = found([[(1, same), (1, same), (2, row(5))]], tmp_path)
-    assert (result.exact, result.near) == (1, 1)
-    assert result.keep[0].tolist() == [True, False, False]
+    assert found([[(1, same), (1, same), (2, row(5))]], tmp_path) == [0, EXACT, NEAR]
 
 
 def test_nothing_is_left_in_the_folder_for_work(tmp_path):
@@ -56,20 +52,17 @@ def test_nothing_is_left_in_the_folder_for_work(tmp_path):
 
 
 def test_no_documents_are_no_duplicates(tmp_path):
-    assert found([], tmp_path).keep == ()
-    assert found([[]], tmp_path / "one").keep[0].tolist() == []
+    assert found([], tmp_path) == []
+    assert found([[]], tmp_path / "one") == []
 
 
 def test_the_hashes_that_do_not_fit_one_bucket_are_spread(tmp_path, monkeypatch):
     monkeypatch.setattr(duplicates, "BUCKET", 64)
     monkeypatch.setattr(duplicates, "BLOCK", 128)
-    monkeypatch.setattr(duplicates, "BUFFER", 10)
     draw = np.random.default_rng(0)
     hashes = [int(x) for x in draw.integers(0, 2**64, 500, dtype=np.uint64)]
     documents = [(x, row()) for x in hashes] + [(x, row()) for x in hashes[::2]]
-    result = found([documents], tmp_path)
-    assert result.keep[0].tolist() == [True] * 500 + [False] * 250
-    assert (result.exact, result.near) == (250, 0)
+    assert found([documents], tmp_path) == [0] * 500 + [EXACT] * 250
 
 
 def slow_groups(documents):
@@ -99,8 +92,8 @@ def test_groups_are_connected_components_however_the_parts_are_cut(rows, cuts):
     edges = sorted({0, len(rows), *(cut for cut in cuts if cut <= len(rows))})
     with tempfile.TemporaryDirectory() as folder:
         parts = [documents[a:b] for a, b in pairwise(edges)]
-        keep = found(parts, Path(folder)).keep
-    assert [bool(x) for part in keep for x in part] == [i == f for i, f in enumerate(first)]
+        kinds = found(parts, Path(folder))
+    assert [kind == 0 for kind in kinds] == [i == f for i, f in enumerate(first)]
 
 
 def spread(bands):
