@@ -21,12 +21,12 @@ demo: $(READY) ## raw text to filled masks on the bundled sample (under 5 minute
 	$(BIN)/kobert demo --out demo
 
 test: $(READY) ## all tests (under 10 minutes on 2 cores)
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --dist loadfile
 
 # No torch in it, so that it is quick to make. The SWIG types of SentencePiece 0.2.1 warn when they are
 # made, and if the warning is an error they are not, and the process crashes.
 oldest: $(OLDEST)/.ready ## the vocabulary tests with the oldest sentencepiece supported
-	$(OLDEST)/bin/pytest tests/vocab -m 'not slow and not corpora' -W 'ignore:builtin type:DeprecationWarning'
+	$(OLDEST)/bin/pytest -n auto --dist loadfile tests/vocab -m 'not slow and not corpora' -W 'ignore:builtin type:DeprecationWarning'
 
 $(OLDEST)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(OLDEST)

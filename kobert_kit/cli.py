@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import tyro
 from tyro.conf import Positional, arg
 
+from kobert_kit.batches.options import DataConfig, Phase
 from kobert_kit.pretraining.config import PretrainConfig, flags_from_toml
 from kobert_vocab.child import ChildError
 from kobert_vocab.errors import InputError
@@ -18,6 +19,8 @@ Texts = Annotated[tuple[str, ...], arg(metavar="TEXT...")]
 Folder = Annotated[Positional[Path], arg(metavar="DIR")]
 
 TRAINING_PACKAGES = ("torch",)
+# Commands that take a run's TOML file, and what of it; None is all.
+CONFIGURED = {"pretrain": None, "corpus show": ("vocab", "seed", "data")}
 
 app = tyro.extras.SubcommandApp()
 vocab_app = tyro.extras.SubcommandApp()
@@ -38,7 +41,7 @@ def demo(*, out: Path = Path("demo")) -> None:
 
 
 app.command(vocab_app, name="vocab", help="Vocabularies: train, verify, report, extend.")
-app.command(corpus_app, name="corpus", help="Corpora: build.")
+app.command(corpus_app, name="corpus", help="Corpora: build, plan, show.")
 app.command(kernels_app, name="kernels", help="Fused kernels: check, inspect, report, bench, tune.")
 
 
@@ -225,6 +228,57 @@ def corpus_build(
     )
 
 
+@corpus_app.command(name="plan")
+def corpus_plan(
+    corpus: Folder,
+    /,
+    *,
+    phase: Annotated[Phase, arg(name="")],
+    length: int = 512,
+    phases: Path | None = None,
+) -> None:
+    """Show how much of each language a plan reads, and how often.
+
+    Args:
+        corpus: Corpus folder.
+        phase: The plan, if it has one phase; without --windows one that reads as many tokens as
+            there are.
+        length: Tokens of a window.
+        phases: TOML file of several phases, each a [[phase]] with these settings.
+    """
+    from kobert_kit.batches.plan_table import plan_table, read_phases
+    from kobert_kit.corpus.shards import Corpus
+
+    plan = [phase] if phases is None else read_phases(phases)
+    print(plan_table(Corpus.load(corpus).manifest, plan, length), end="")  # noqa: T201
+
+
+@corpus_app.command(name="show")
+def corpus_show(
+    corpus: Folder,
+    /,
+    *,
+    step: int,
+    vocab: Path,
+    config: Path | None = None,
+    seed: int = 0,
+    data: DataConfig,
+) -> None:
+    """Print the batch of any step: its texts with their masks, and where they come from.
+
+    Args:
+        corpus: Corpus folder.
+        step: Which batch, from 0.
+        vocab: Vocabulary folder.
+        config: config.toml of a run, for its vocabulary, seed and data settings; flags win.
+        seed: Of the run.
+        data: How the corpus becomes batches.
+    """
+    from kobert_kit.batches.preview import print_batch
+
+    print_batch(corpus, vocab, seed=seed, step=step, data=data)
+
+
 @app.command
 def pretrain(
     *,
@@ -393,12 +447,16 @@ def _fail(message: str, code: int = 2) -> int:
 
 def _with_config(arguments: list[str]) -> list[str]:
     """Put the settings of ``--config FILE`` before the flags, which then win."""
-    for place, argument in enumerate(arguments):
-        if arguments[0] == "pretrain" and argument.split("=")[0] == "--config":
-            following = arguments[place + 1 : place + 2]
-            path = argument.partition("=")[2] or "".join(following)
-            if path:  # else tyro says that the value is missing
-                return ["pretrain", *flags_from_toml(Path(path)), *arguments[1:]]
+    for command, only in CONFIGURED.items():
+        words = command.split()
+        if arguments[: len(words)] != words:
+            continue
+        for place, argument in enumerate(arguments):
+            if argument.split("=")[0] == "--config":
+                path = argument.partition("=")[2] or "".join(arguments[place + 1 : place + 2])
+                if path:  # else tyro says that the value is missing
+                    flags = flags_from_toml(Path(path), only)
+                    return [*words, *flags, *arguments[len(words) :]]
     return arguments
 
 

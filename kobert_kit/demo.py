@@ -3,10 +3,10 @@
 import logging
 from pathlib import Path
 
-from kobert_kit.batches.options import Phase
+from kobert_kit.batches.options import DataConfig, Phase
 from kobert_kit.corpus.build import build_corpus
 from kobert_kit.fill_mask import MaskFiller
-from kobert_kit.pretraining.config import DataConfig, ModelConfig, OptimizerConfig, PretrainConfig
+from kobert_kit.pretraining.config import ModelConfig, OptimizerConfig, PretrainConfig
 from kobert_kit.pretraining.run import pretrain
 from kobert_vocab import train
 from kobert_vocab.new_folder import refuse_existing

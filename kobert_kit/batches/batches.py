@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -160,13 +161,21 @@ class Batches:
 
     def _slots(self, windows: int, room: int) -> int:
         """Slots for the predictions in so many windows of ``room`` tokens together."""
-        rate = self._masking.highest_rate
         if self._masking.rule == "exact":
-            masked = self._windows.sums(budgets(self._windows.lengths, rate))
-            return hardly_ever_more(windows, *masked)
+            return hardly_ever_more(windows, *self._masked_in_a_window)
+        rate = self._masking.highest_rate
         longest = 1 if self._masking.unit == "piece" else self._masking.longest_unit
         # Units of n tokens have n times the variance of n tokens by themselves.
         return hardly_ever_more(room, rate, longest * rate * (1 - rate), longest)
+
+    @cached_property
+    def _masked_in_a_window(self) -> tuple[float, float, int]:
+        """Mean, variance and most of what is chosen in a window."""
+        return self._windows.sums(budgets(self._windows.lengths, self._masking.highest_rate))
+
+    def texts(self, step: int) -> Texts:
+        """Which tokens of the corpus are in a batch."""
+        return self._texts(self._train, self.drawn(step, 0, self.windows), self.seed)
 
     def drawn(self, step: int, first: int, windows: int) -> Drawn:
         """Which sequences are in ``windows`` windows of a batch, from its window ``first`` on."""

@@ -13,6 +13,7 @@ none: ``[CLS] text [SEP]`` (RoBERTa: Liu et al. 2019, section 4.2, DOC-SENTENCES
 next: ``[CLS] A [SEP] B [SEP]``, B following A or random (Devlin et al. 2019, section 3.1).
 order: the same, B following A or the two exchanged (Lan et al. 2020, section 3.1).
 """
+SHORTEST = 8  # tokens of a window: two texts of two tokens with their special ones
 SPECIALS: dict[Pairing, int] = {"none": 2, "next": 3, "order": 3}  # tokens that are not text
 
 Unit = Literal["piece", "word", "morpheme"]
@@ -97,3 +98,26 @@ class Phase:
             raise InputError(f"languages.windows is {self.windows}; it must be at least 1")
         if self.most_epochs is not None and self.most_epochs <= 0:
             raise InputError(f"languages.most_epochs is {self.most_epochs}; it must be above 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """How the corpus becomes batches."""
+
+    length: int = 128
+    """Tokens of a window, and of the longest sequence."""
+    windows: int = 256
+    """Windows per step; each is packed with sequences of one language."""
+    pairing: Pairing = "next"
+    """One text in a sequence (none), or two: the second following or random (next), or the two
+    perhaps exchanged (order)."""
+    masking: Masking = field(default_factory=Masking)
+    """Which tokens are to be predicted."""
+    languages: Phase = field(default_factory=Phase)
+    """How often each language comes."""
+
+    def __post_init__(self) -> None:
+        if self.windows < 1:
+            raise InputError(f"data.windows is {self.windows}; it must be at least 1")
+        if self.length < SHORTEST:
+            raise InputError(f"data.length is {self.length}; it must be at least {SHORTEST}")

@@ -1,13 +1,13 @@
 """What a pretraining run is made of, and the TOML file that says it."""
 
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, fields, is_dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
-from kobert_kit.batches.options import Masking, Pairing, Phase
+from kobert_kit.batches.options import DataConfig
 from kobert_vocab.errors import InputError
 
 
@@ -36,23 +36,6 @@ class ModelConfig:
     """Share of attention weights dropped in training."""
     init_std: float = 0.02
     """Matrices start as a normal of this deviation; narrow models learn sooner with more."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class DataConfig:
-    """How the corpus becomes batches."""
-
-    length: int = 128
-    """Tokens of a window, and of the longest sequence."""
-    windows: int = 256
-    """Windows per step; each is packed with sequences of one language."""
-    pairing: Pairing = "next"
-    """One text in a sequence (none), or two: the second following or random (next), or the two
-    perhaps exchanged (order)."""
-    masking: Masking = field(default_factory=Masking)
-    """Which tokens are to be predicted."""
-    languages: Phase = field(default_factory=Phase)
-    """How often each language comes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +81,7 @@ class PretrainConfig:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto takes a CUDA device where there is one."""
     model: ModelConfig = ModelConfig()
-    data: DataConfig = DataConfig()
+    data: DataConfig = field(default_factory=DataConfig)
     optimizer: OptimizerConfig = OptimizerConfig()
 
     def __post_init__(self) -> None:
@@ -106,14 +89,13 @@ class PretrainConfig:
             ("steps", self.steps),
             ("evaluate_every", self.evaluate_every),
             ("evaluate_sequences", self.evaluate_sequences),
-            ("data.windows", self.data.windows),
         ):
             if value < 1:
                 raise InputError(f"{name} is {value}; it must be at least 1")
-        if not 8 <= self.data.length <= self.model.max_positions:
+        if self.data.length > self.model.max_positions:
             raise InputError(
-                f"data.length is {self.data.length}; it must lie between 8 and "
-                f"model.max_positions ({self.model.max_positions})"
+                f"data.length is {self.data.length}; the model has only model.max_positions "
+                f"({self.model.max_positions})"
             )
         if self.optimizer.learning_rate <= 0:
             raise InputError("optimizer.learning_rate must be above 0")
@@ -121,8 +103,12 @@ class PretrainConfig:
             raise InputError(f"optimizer.warmup is {self.optimizer.warmup}; it is a share, [0, 1)")
 
 
-def flags_from_toml(path: Path) -> list[str]:
+def flags_from_toml(path: Path, only: Collection[str] | None = None) -> list[str]:
     """The settings of a TOML file as command-line flags, to go before the user's own.
+
+    Args:
+        path: the file.
+        only: settings and tables to take, where a command needs some of a run's alone.
 
     Raises:
         InputError: the file is missing or not TOML, or a key does not exist.
@@ -133,6 +119,8 @@ def flags_from_toml(path: Path) -> list[str]:
         raise InputError(f"{path}: no such file") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not TOML: {error}") from error
+    if only is not None:
+        table = {key: value for key, value in table.items() if key in only}
     return list(_flags(table, PretrainConfig, path, prefix=""))
 
 

@@ -11,9 +11,9 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
-from kobert_kit.batches.options import Phase
+from kobert_kit.batches.options import DataConfig, Phase
 from kobert_kit.fill_mask import MaskFiller
-from kobert_kit.pretraining.config import DataConfig, ModelConfig, OptimizerConfig, PretrainConfig
+from kobert_kit.pretraining.config import ModelConfig, OptimizerConfig, PretrainConfig
 from kobert_kit.pretraining.evaluation import UNSEEN, entropy, unigram_loss
 from kobert_kit.pretraining.run import pretrain
 from kobert_vocab.errors import InputError
