@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import kobert_vocab.reading.csv_rows
 from kobert_vocab import InputError, Source
-from kobert_vocab.reading import read_documents
+from kobert_vocab.reading import find_sources, read_documents
 
 PACKINGS = ["", ".gz", ".bz2", ".zst"]
 
@@ -76,3 +76,12 @@ def test_a_quote_that_never_ends_stops_at_the_limit(write, salvage, monkeypatch)
 def test_fields_longer_than_the_limit_of_the_csv_module(write, documents):
     (document,) = documents(write("ko.csv", "text\n" + "x" * 200_000 + "\n"))
     assert len(document.text) == 200_000
+
+
+def test_of_a_folder_only_tables_with_text_are_read(save, tmp_path):
+    save("ko.csv", "id,text\n1,글이다\n")
+    save("INDEX.tsv", "key\tbytes\nko\t9\n")
+    save("empty.csv", "")
+    assert [source.path.name for source in find_sources([tmp_path])] == ["ko.csv"]
+    with pytest.raises(InputError, match="no column 'text'"):
+        list(read_documents(find_sources([tmp_path / "INDEX.tsv"])[0]))

@@ -4,12 +4,14 @@ import csv
 from collections.abc import Iterator
 from pathlib import Path
 
-from kobert_vocab.reading.problems import Report
+from kobert_vocab.reading.lines import read_lines
+from kobert_vocab.reading.problems import Problems, Report
 from kobert_vocab.reading.rows import TEXT, Rows, row_of
 
 # Characters. The csv module holds a field in 4 bytes a character and doubles that as it grows, so
 # 64 MiB, and for a moment 128.
 LONGEST_FIELD = 16 << 20
+DELIMITERS = {".csv": ",", ".tsv": "\t"}
 ADVICE = 'a field with quotes or line ends in it stands in "quotes", those within it doubled'
 
 
@@ -38,6 +40,14 @@ def csv_rows(path: Path, lines: Iterator[tuple[int, str]], delimiter: str, repor
         row = row_of(f"{path}:{fed.first}", fed.first, fields[TEXT], fields, report)
         if row is not None:
             yield row
+
+
+def has_text_column(path: Path, delimiter: str) -> bool:
+    """Whether the header of a table names a column ``text``."""
+    with path.open("rb") as raw:
+        lines = read_lines(path, raw, Problems().add)  # faults are for whoever reads the text
+        _, header = next(lines, (1, ""))
+    return TEXT in next(csv.reader([header], delimiter=delimiter), [])
 
 
 def _header(

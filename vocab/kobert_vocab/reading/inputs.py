@@ -14,6 +14,7 @@ from kobert_vocab.languages import (
     language_named,
     language_of_file,
 )
+from kobert_vocab.reading.csv_rows import DELIMITERS, has_text_column
 from kobert_vocab.reading.documents import read_documents
 from kobert_vocab.reading.packages import import_late
 from kobert_vocab.reading.packing import kind_of
@@ -125,9 +126,12 @@ def _is_readable(path: Path) -> bool:
     if path.is_dir():
         # The splits of a data set are folders in its folder, and read with that.
         return is_saved_data_set(path) and not (path.parent / SAVED_SPLITS).is_file()
-    if kind_of(path.name) == ".xml" and not fnmatch.fnmatchcase(path.name, DUMP):
+    if not (path.name.endswith(SUFFIXES) and path.is_file()):
         return False
-    return path.name.endswith(SUFFIXES) and path.is_file()
+    kind = kind_of(path.name)
+    if kind == ".xml":
+        return fnmatch.fnmatchcase(path.name, DUMP)
+    return kind not in DELIMITERS or has_text_column(path, DELIMITERS[kind])  # not an index
 
 
 def _guessed(source: Source) -> Source:

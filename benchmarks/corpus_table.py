@@ -1,0 +1,80 @@
+"""The tables of ``results/corpus.json`` as Markdown: ``python benchmarks/corpus_table.py``.
+
+With ``--write`` they replace what stands between the marks in the pages of ``docs/``.
+"""
+
+import json
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+PAGES = [HERE.parent / "docs" / name for name in ("corpus.md", "corpus.ko.md")]
+MARKS = re.compile(r"(<!-- table -->\n).*?(<!-- /table -->)", re.DOTALL)
+
+
+def tables(results: dict[str, Any]) -> str:
+    """A table for building, one for reading, and one for languages."""
+    made = [_builds(results), _batches(results["loader"]), _shares(results["languages"])]
+    return "\n\n".join("\n".join(lines) for lines in made) + "\n"
+
+
+def _row(*cells: object) -> str:
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+def _head(*cells: str) -> list[str]:
+    return [_row(*cells), _row(*("---" for _ in cells))]
+
+
+def _builds(results: dict[str, Any]) -> Iterator[str]:
+    yield from _head("built", "MB of text", "MB/s", "MiB", "documents", "kept", "dropped")
+    rows = {
+        "all Korean text": results["build"]["Korean"],
+        "English": results["build"]["English"],
+        "film reviews": results["tenfold"]["1x"],
+        "film reviews, ten times": results["tenfold"]["10x"],
+        "421 languages and Korean": results["languages"]["build"],
+    }
+    for name, how in results["kiwi"].items():
+        if isinstance(how, dict) and "kiwi" in how:
+            rows |= {f"{name}, by {way}": how[way] for way in ("rules", "kiwi")}
+    for name, one in rows.items():
+        dropped = ", ".join(f"{reason} {count:,}" for reason, count in one["dropped"].items())
+        yield _row(
+            name,
+            one["MB"],
+            one["MB/s"],
+            one["mib"],
+            f"{one['documents']:,}",
+            f"{one['kept']:,}",
+            dropped or "–",
+        )
+
+
+def _batches(section: dict[str, Any]) -> Iterator[str]:
+    names = ("seconds to open", "million tokens/s", "full", "ms to find what step 10,000,000 has")
+    yield from _head("batches of 65,536 tokens", "pairs, unit, length", *names)
+    for corpus, rows in section.items():
+        if isinstance(rows, dict) and "none, piece, 512" in rows:
+            for name, row in rows.items():
+                cells = [f"{row[key]:.2%}" if key == "full" else row[key] for key in names]
+                yield _row(corpus, name, *cells)
+
+
+def _shares(section: dict[str, Any]) -> Iterator[str]:
+    furthest = section["largest difference of a share in any 1,000 windows"]
+    yield from _head(f"{section['languages']} languages", *furthest)
+    yield _row(
+        "largest difference of a share in 1,000 windows", *(f"{x:.2%}" for x in furthest.values())
+    )
+
+
+if __name__ == "__main__":
+    found = tables(json.loads((HERE / "results" / "corpus.json").read_text(encoding="utf-8")))
+    print(found)
+    for page in PAGES if "--write" in sys.argv else []:
+        text = page.read_text(encoding="utf-8")
+        page.write_text(MARKS.sub(lambda m: f"{m[1]}\n{found}\n{m[2]}", text), encoding="utf-8")
