@@ -41,7 +41,7 @@ def demo(*, out: Path = Path("demo")) -> None:
 
 
 app.command(vocab_app, name="vocab", help="Vocabularies: train, verify, report, extend.")
-app.command(corpus_app, name="corpus", help="Corpora: build, plan, show.")
+app.command(corpus_app, name="corpus", help="Corpora: build, inspect, plan, show.")
 app.command(kernels_app, name="kernels", help="Fused kernels: check, inspect, report, bench, tune.")
 
 
@@ -226,6 +226,38 @@ def corpus_build(
         f"corpus: {out}: {len(counts)} languages, {sum(c.documents for c in counts):,} documents, "
         f"{sum(c.tokens for c in counts):,} tokens"
     )
+
+
+@corpus_app.command(name="inspect")
+def corpus_inspect(
+    corpus: Folder,
+    /,
+    *,
+    vocab: Path | None = None,
+    json: Path | None = None,
+    out: Path | None = None,
+) -> None:
+    """Show what is in a corpus: languages, sources, what was dropped and what cleaning took.
+
+    Args:
+        corpus: Corpus folder.
+        vocab: Folder of the vocabulary it was built with; shows some of its text on the page.
+        json: JSON file to write, with everything.
+        out: HTML page to write.
+    """
+    from kobert_kit.corpus.inspection import as_json, inspect_corpus
+    from kobert_kit.corpus.inspection_page import write_page
+    from kobert_kit.corpus.inspection_table import render
+
+    inspection = inspect_corpus(corpus, vocab)
+    print(render(inspection), end="")  # noqa: T201
+    for path in filter(None, (json, out)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    if json:
+        json.write_text(as_json(inspection), encoding="utf-8")
+    if out:
+        write_page(inspection, out)
+        print(f"report: {out}")  # noqa: T201
 
 
 @corpus_app.command(name="plan")

@@ -117,14 +117,15 @@ class Shard:
     def __init__(self, folder: Path, language: str, manifest: Manifest) -> None:
         self.language = language
         self.counts = manifest.languages[language]
-        self.tokens: Ints = _mapped(folder / "tokens.bin", manifest.token_dtype)
-        self.sentences: Int64s = _mapped(folder / "sentences.bin", "<i8")
-        self.documents: Int64s = _mapped(folder / "documents.bin", "<i8")
-        self.hashes: npt.NDArray[np.uint64] = _mapped(folder / "hashes.bin", "<u8")
-        self.sources: Ints = _mapped(folder / "sources.bin", "<u4")
-        self.lines: Int64s = _mapped(folder / "lines.bin", "<i8")
+        tokens, documents = self.counts.tokens, self.counts.documents
+        self.tokens: Ints = _mapped(folder / "tokens.bin", manifest.token_dtype, tokens)
+        self.sentences: Int64s = _mapped(folder / "sentences.bin", "<i8", self.counts.sentences + 1)
+        self.documents: Int64s = _mapped(folder / "documents.bin", "<i8", documents + 1)
+        self.hashes: npt.NDArray[np.uint64] = _mapped(folder / "hashes.bin", "<u8", documents)
+        self.sources: Ints = _mapped(folder / "sources.bin", "<u4", documents)
+        self.lines: Int64s = _mapped(folder / "lines.bin", "<i8", documents)
         self._morphemes: npt.NDArray[np.uint8] | None = (
-            _mapped(folder / "morphemes.bin", "u1") if manifest.morphemes else None
+            _mapped(folder / "morphemes.bin", "u1", -(-tokens // 8)) if manifest.morphemes else None
         )
 
     def morphemes(self, begin: int, end: int) -> Bools:
@@ -146,8 +147,16 @@ class Shard:
         return np.asarray(self.hashes) < np.uint64(self.counts.held_out_below)
 
 
-def _mapped(path: Path, dtype: str) -> Any:  # noqa: ANN401  # of the type the caller says
-    if path.stat().st_size == 0:  # mmap refuses empty files
+def _mapped(path: Path, dtype: str, length: int) -> Any:  # noqa: ANN401  # of the type the caller says
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; copy the corpus again, or build it again")
+    size, expected = path.stat().st_size, length * np.dtype(dtype).itemsize
+    if size != expected:
+        raise InputError(
+            f"{path}: {size:,} bytes, but {expected:,} by {MANIFEST}; "
+            "copy the corpus again, or build it again"
+        )
+    if size == 0:  # mmap refuses empty files
         return np.zeros(0, dtype=dtype)
     # As a plain array: each slice of a `memmap` takes 4 microseconds more.
     return np.asarray(np.memmap(path, dtype=dtype, mode="r"))
@@ -165,19 +174,20 @@ class Corpus:
         """Open a folder that `ShardWriter` wrote.
 
         Raises:
-            InputError: it is not a corpus folder, or of another format.
+            InputError: it is not a corpus folder, of another format, or not whole.
         """
         try:
             raw = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        except FileNotFoundError as error:
+        except (FileNotFoundError, NotADirectoryError) as error:
             raise InputError(
                 f"{folder}: not a corpus (no {MANIFEST}); make one with: kobert corpus build"
             ) from error
-        except json.JSONDecodeError as error:
+        except ValueError as error:  # no JSON, or not even UTF-8
             raise InputError(f"{folder / MANIFEST}: not JSON ({error})") from error
-        if raw.get("format") != FORMAT:
+        found = raw.get("format") if isinstance(raw, dict) else None
+        if found != FORMAT:
             raise InputError(
-                f"{folder}: corpus format {raw.get('format')}, this version reads {FORMAT}; "
+                f"{folder}: corpus format {found}, this version reads {FORMAT}; "
                 "build the corpus again"
             )
         raw["languages"] = {code: LanguageCounts(**row) for code, row in raw["languages"].items()}

@@ -15,7 +15,7 @@ BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PAGES = [
     ("README.md", "README.ko.md", 8, "work/run/report.html"),
     ("docs/vocabulary.md", "docs/vocabulary.ko.md", 10, "work/comparison.html"),
-    ("docs/corpus.md", "docs/corpus.ko.md", 4, "work/corpus/manifest.json"),
+    ("docs/corpus.md", "docs/corpus.ko.md", 5, "work/corpus.html"),
 ]
 
 

@@ -11,7 +11,7 @@ from kobert_vocab.report import Comparison, as_json, compare, render, write_page
 from kobert_vocab.report.page import page
 from kobert_vocab.report.rows import LOW, PERCENT, _Metric, _row, rows, show
 from kobert_vocab.report.summary import sentences
-from kobert_vocab.report.table import _width
+from kobert_vocab.report.table import columns
 
 GOLD = "1\t학교에서\t학교 에서\tNNG+JKB\t0\tNP\n2\t먹었습니다\t먹 었 습니다\tVV+EP+EF\t0\tVP\n"
 HOSTILE = "<script>alert(1)</script>"
@@ -107,7 +107,7 @@ def test_table_is_aligned_and_marks_the_best(comparison: Comparison) -> None:
     lines = render(comparison).splitlines()
     header = next(i for i, line in enumerate(lines) if "wordpiece" in line and "bpe.json" in line)
     body = [line for line in lines[header + 1 :] if line.startswith("  ")]
-    ends = {_width(line.removesuffix(" *").removesuffix(" ?")) for line in body if line[-1] != "–"}
+    ends = {columns(line.removesuffix(" *").removesuffix(" ?")) for line in body if line[-1] != "–"}
     assert len(ends) == 1
     kept = next(line for line in body if "jamo kept" in line)
     assert kept.split()[2:4] == ["51", "*"]
@@ -179,7 +179,7 @@ def test_a_hostile_vocabulary_is_harmless(corpus: Path, tmp_path: Path) -> None:
 
 
 def test_wide_letters_take_two_columns() -> None:
-    assert [_width(text) for text in ("abc", "한글", "e\u0301", "ㅋ", "漢a")] == [3, 4, 1, 2, 3]
+    assert [columns(text) for text in ("abc", "한글", "e\u0301", "ㅋ", "漢a")] == [3, 4, 1, 2, 3]
 
 
 def test_a_file_name_does_not_move_the_cursor(write, trained: Path) -> None:

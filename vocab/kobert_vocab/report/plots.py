@@ -71,7 +71,7 @@ def dots(
         axes.grid(axis="both")
         axes.set_xlabel(title)
 
-    return _svg(draw, height=0.75 + 0.19 * len(labels))
+    return inline_svg(draw, height=0.75 + 0.19 * len(labels))
 
 
 def bars(labels: Sequence[str], series: Sequence[Sequence[float]]) -> Markup:
@@ -88,7 +88,7 @@ def bars(labels: Sequence[str], series: Sequence[Sequence[float]]) -> Markup:
         axes.set_ylim(0, 106)
         axes.grid(axis="y")
 
-    return _svg(draw, height=2.9)
+    return inline_svg(draw, height=2.9)
 
 
 def stacks(kinds: Sequence[Mapping[str, int]]) -> Markup:
@@ -123,7 +123,7 @@ def stacks(kinds: Sequence[Mapping[str, int]]) -> Markup:
             loc="outside upper left", ncols=5, frameon=False, fontsize=8.5, labelcolor=_INK
         )
 
-    return _svg(draw, height=1.3 + 0.36 * len(kinds))
+    return inline_svg(draw, height=1.3 + 0.36 * len(kinds))
 
 
 def lengths(series: Sequence[Sequence[int]]) -> Markup:
@@ -143,14 +143,15 @@ def lengths(series: Sequence[Sequence[int]]) -> Markup:
         axes.set_ylim(bottom=0)
         axes.grid(axis="y")
 
-    return _svg(draw, height=2.6)
+    return inline_svg(draw, height=2.6)
 
 
 def _shades(count: int) -> list[str]:
     return [*COLOURS, "#6d5fc7", "#5d6b7a"][:count]
 
 
-def _svg(draw: Callable[["Axes"], None], height: float) -> Markup:
+def inline_svg(draw: Callable[["Axes"], None], height: float) -> Markup:
+    """What ``draw`` draws, ``height`` inches high. Labels are escaped and are never formulas."""
     import matplotlib as mpl  # here: `import kobert_vocab` stays quick
     from matplotlib.figure import Figure
 
@@ -167,13 +168,14 @@ def _svg(draw: Callable[["Axes"], None], height: float) -> Markup:
         figure.savefig(buffer, format="svg", transparent=True, metadata=_NO_METADATA)
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :].replace(_INK, "currentColor").replace(_LINE, "var(--line)")
-    return Markup(svg)  # of our own making: no text of a user is in it
+    return Markup(svg)  # of our own making; matplotlib escapes the labels
 
 
 _NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
 _STYLE: "dict[RcKeyType, Any]" = {
     "svg.fonttype": "none",  # the browser draws the letters
     "svg.hashsalt": "kobert",  # the same ids each time
+    "text.parse_math": False,  # a dollar in a label is a dollar
     "font.size": 9.5,
     "text.color": _INK,
     "axes.labelcolor": _INK,

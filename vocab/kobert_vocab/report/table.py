@@ -16,18 +16,18 @@ LONGEST_NAME = 24  # columns of a terminal that a vocabulary's name may take
 
 def render(comparison: Comparison) -> str:
     """Sentences, then a table with a column for each vocabulary; ``*`` marks the best."""
-    names = [_shortened(v.name) for v in comparison.vocabularies]
+    names = [shortened(v.name) for v in comparison.vocabularies]
     lines = [*sentences(comparison), ""]
     made = rows(comparison)
-    label_width = max(map(_width, (row.label for row in made))) + 2
+    label_width = max(map(columns, (row.label for row in made))) + 2
     widths = [
-        max(_width(name), *(_width(row.cells[i]) for row in made)) for i, name in enumerate(names)
+        max(columns(name), *(columns(row.cells[i]) for row in made)) for i, name in enumerate(names)
     ]
     lines.append(" " * label_width + _line(names, [""] * len(names), widths))
     for section, group in groupby(made, key=lambda row: row.section):
         lines += [section, *(_labelled(row, label_width, widths) for row in group)]
     lines += ["", LEGEND, *used(comparison)]
-    return "\n".join(map(_printable, lines)) + "\n"
+    return "\n".join(map(printable, lines)) + "\n"
 
 
 def used(comparison: Comparison) -> list[str]:
@@ -42,7 +42,7 @@ def used(comparison: Comparison) -> list[str]:
 
 
 def _labelled(row: Row, label_width: int, widths: Sequence[int]) -> str:
-    return _padded(f"  {row.label}", label_width) + _line(row.cells, _marks(row), widths)
+    return padded(f"  {row.label}", label_width) + _line(row.cells, _marks(row), widths)
 
 
 def _marks(row: Row) -> list[str]:
@@ -51,29 +51,31 @@ def _marks(row: Row) -> list[str]:
 
 def _line(cells: Sequence[str], marks: Sequence[str], widths: Sequence[int]) -> str:
     return "".join(
-        GAP + " " * (width - _width(cell)) + cell + (mark or " " * len(BEST))
+        GAP + " " * (width - columns(cell)) + cell + (mark or " " * len(BEST))
         for cell, mark, width in zip(cells, marks, widths, strict=True)
     )
 
 
-def _padded(text: str, width: int) -> str:
-    return text + " " * (width - _width(text))
+def padded(text: str, width: int) -> str:
+    """``text`` with blanks behind it up to ``width`` columns."""
+    return text + " " * (width - columns(text))
 
 
-def _shortened(name: str) -> str:
-    if _width(name) <= LONGEST_NAME:
+def shortened(name: str) -> str:
+    """``name`` cut to `LONGEST_NAME` columns."""
+    if columns(name) <= LONGEST_NAME:
         return name
-    while _width(name) >= LONGEST_NAME:
+    while columns(name) >= LONGEST_NAME:
         name = name[:-1]
     return name + "…"
 
 
-def _printable(line: str) -> str:
-    # A file's name may hold what moves the cursor of a terminal.
+def printable(line: str) -> str:
+    """``line`` without what moves the cursor of a terminal; a file's name may hold that."""
     return "".join(char if char.isprintable() else "?" for char in line).rstrip()
 
 
-def _width(text: str) -> int:
+def columns(text: str) -> int:
     """Columns that ``text`` takes: two for Hangul and Hanja, none for marks that join."""
     return sum(
         0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1
