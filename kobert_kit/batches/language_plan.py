@@ -208,16 +208,19 @@ def _whole(wanted: npt.NDArray[np.float64]) -> Int64s:
 
 
 def _spread(per_period: Int64s) -> Int64s:
-    """Place occurrence k of a language at (k + offset) / count of the period, all in order.
+    """[PERIOD] the language of each window: each one's at equal distances in what larger ones left.
 
-    Offsets that lie far apart keep small languages of like size from coming all at once.
+    So the windows of the largest language are never more than one off, and others hardly more. They
+    begin at places that lie far apart, or small languages of like size would come all at once.
     """
-    present = np.flatnonzero(per_period)
-    offsets = np.zeros(len(per_period))
-    by_size = present[np.argsort(per_period[present], kind="stable")]
-    offsets[by_size] = (np.arange(1, len(by_size) + 1) * _GOLDEN) % 1
-    languages = np.repeat(np.arange(len(per_period)), per_period)
-    occurrence = np.concatenate([np.arange(count) for count in per_period])
-    due = (occurrence + offsets[languages]) / per_period[languages]
-    spread: Int64s = languages[np.lexsort((languages, due))]
-    return spread
+    table = np.empty(PERIOD, dtype=np.int64)
+    free = np.arange(PERIOD)
+    for turn, language in enumerate(np.argsort(-per_period, kind="stable").tolist()):
+        count = int(per_period[language])
+        if count:
+            place = ((np.arange(count) + (turn + 1) * _GOLDEN % 1) * (len(free) / count)).astype(
+                int
+            )
+            table[free[place]] = language
+            free = np.delete(free, place)
+    return table
