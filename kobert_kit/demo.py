@@ -85,7 +85,7 @@ def _config(out: Path, run: Path, steps: int) -> PretrainConfig:
             attention_dropout=0.0,
             init_std=0.05,  # about 0.02 * sqrt(768 / 128): scores as large as BERT-Base starts with
         ),
-        data=DataConfig(length=64, windows=8, languages=Phase(floors={"ko": 0.5})),
+        data=DataConfig(length=64, windows=12, languages=Phase(floors={"ko": 0.5})),
         # Of rates 1e-3 to 4e-3 this one learns fastest; at 4e-3 it stays at the unigram loss.
         optimizer=OptimizerConfig(learning_rate=2e-3, warmup=0.1),
     )
