@@ -34,9 +34,10 @@ def test_both_languages_have_the_same_code(english, korean):
     ]
 
 
-def test_the_tables_are_those_of_the_results():
-    made = run([sys.executable, "benchmarks/vocabulary_table.py"], ROOT).strip()
-    for page in ("docs/vocabulary.md", "docs/vocabulary.ko.md"):
+@pytest.mark.parametrize("name", ["vocabulary", "corpus"])
+def test_the_tables_are_those_of_the_results(name):
+    made = run([sys.executable, f"benchmarks/{name}_table.py"], ROOT).strip()
+    for page in (f"docs/{name}.md", f"docs/{name}.ko.md"):
         assert made in (ROOT / page).read_text(encoding="utf-8")
 
 
