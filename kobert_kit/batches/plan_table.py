@@ -2,7 +2,7 @@
 
 import tomllib
 from collections.abc import Iterator, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,7 @@ def plan_table(manifest: Manifest, phases: Sequence[Phase], length: int) -> str:
     """
     tokens = {code: counts.tokens for code, counts in manifest.languages.items()}
     last = phases[-1].windows or sum(tokens.values()) // length + 1
+    phases = [*phases[:-1], replace(phases[-1], windows=last)]
     plan = LanguagePlan(tokens, phases, length)
     total = sum(phase.windows or 0 for phase in phases[:-1]) + last
     windows = plan.windows(total)

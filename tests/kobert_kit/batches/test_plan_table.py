@@ -86,3 +86,8 @@ def test_reading_too_often_is_warned_of(corpus):
 def test_a_plan_without_an_end_reads_the_text_once(corpus):
     rows = rows_of(plan_table(corpus.manifest, [Phase(alpha=1)], 16))
     assert float(rows["ko"][5]) == pytest.approx(1, abs=0.02)
+
+
+def test_unimax_without_an_end_has_the_text_to_share(corpus):
+    rows = rows_of(plan_table(corpus.manifest, [Phase(most_epochs=1.5)], 16))
+    assert all(float(row[5]) < 1.6 for row in rows.values())
