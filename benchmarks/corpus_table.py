@@ -4,15 +4,15 @@ With ``--write`` they replace what stands between the marks in the pages of ``do
 """
 
 import json
-import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import markdown
+from markdown import head, row
+
 HERE = Path(__file__).parent
-PAGES = [HERE.parent / "docs" / name for name in ("corpus.md", "corpus.ko.md")]
-MARKS = re.compile(r"(<!-- table -->\n).*?(<!-- /table -->)", re.DOTALL)
 
 
 def tables(results: dict[str, Any]) -> str:
@@ -21,16 +21,8 @@ def tables(results: dict[str, Any]) -> str:
     return "\n\n".join("\n".join(lines) for lines in made) + "\n"
 
 
-def _row(*cells: object) -> str:
-    return f"| {' | '.join(map(str, cells))} |"
-
-
-def _head(*cells: str) -> list[str]:
-    return [_row(*cells), _row(*("---" for _ in cells))]
-
-
 def _builds(results: dict[str, Any]) -> Iterator[str]:
-    yield from _head("built", "MB of text", "MB/s", "MiB", "documents", "kept", "dropped")
+    yield from head("built", "MB of text", "MB/s", "MiB", "documents", "kept", "dropped")
     rows = {
         "all Korean text": results["build"]["Korean"],
         "English": results["build"]["English"],
@@ -43,7 +35,7 @@ def _builds(results: dict[str, Any]) -> Iterator[str]:
             rows |= {f"{name}, by {way}": how[way] for way in ("rules", "kiwi")}
     for name, one in rows.items():
         dropped = ", ".join(f"{reason} {count:,}" for reason, count in one["dropped"].items())
-        yield _row(
+        yield row(
             name,
             one["MB"],
             one["MB/s"],
@@ -56,18 +48,18 @@ def _builds(results: dict[str, Any]) -> Iterator[str]:
 
 def _batches(section: dict[str, Any]) -> Iterator[str]:
     names = ("seconds to open", "million tokens/s", "full", "ms to find what step 10,000,000 has")
-    yield from _head("batches of 65,536 tokens", "pairs, unit, length", *names)
+    yield from head("batches of 65,536 tokens", "pairs, unit, length", *names)
     for corpus, rows in section.items():
         if isinstance(rows, dict) and "none, piece, 512" in rows:
-            for name, row in rows.items():
-                cells = [f"{row[key]:.2%}" if key == "full" else row[key] for key in names]
-                yield _row(corpus, name, *cells)
+            for name, one in rows.items():
+                cells = [f"{one[key]:.2%}" if key == "full" else one[key] for key in names]
+                yield row(corpus, name, *cells)
 
 
 def _shares(section: dict[str, Any]) -> Iterator[str]:
     furthest = section["largest difference of a share in any 1,000 windows"]
-    yield from _head(f"{section['languages']} languages", *furthest)
-    yield _row(
+    yield from head(f"{section['languages']} languages", *furthest)
+    yield row(
         "largest difference of a share in 1,000 windows", *(f"{x:.2%}" for x in furthest.values())
     )
 
@@ -75,6 +67,5 @@ def _shares(section: dict[str, Any]) -> Iterator[str]:
 if __name__ == "__main__":
     found = tables(json.loads((HERE / "results" / "corpus.json").read_text(encoding="utf-8")))
     print(found)
-    for page in PAGES if "--write" in sys.argv else []:
-        text = page.read_text(encoding="utf-8")
-        page.write_text(MARKS.sub(lambda m: f"{m[1]}\n{found}\n{m[2]}", text), encoding="utf-8")
+    if "--write" in sys.argv:
+        markdown.write(found, "corpus.md", "corpus.ko.md")

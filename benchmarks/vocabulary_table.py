@@ -4,29 +4,21 @@ With ``--write`` they replace what stands between the marks in the pages of ``do
 """
 
 import json
-import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import markdown
+from markdown import head, row
+
 HERE = Path(__file__).parent
-PAGES = [HERE.parent / "docs" / name for name in ("vocabulary.md", "vocabulary.ko.md")]
-MARKS = re.compile(r"(<!-- table -->\n).*?(<!-- /table -->)", re.DOTALL)
 
 
 def tables(results: dict[str, Any]) -> str:
     """A table for each thing that was measured."""
     made = [_korean(results["korean"]), _premiums(results["parity"]), _others(results)]
     return "\n\n".join("\n".join(lines) for lines in made) + "\n"
-
-
-def _row(*cells: object) -> str:
-    return f"| {' | '.join(map(str, cells))} |"
-
-
-def _head(*cells: str) -> list[str]:
-    return [_row(*cells), _row(*("---" for _ in cells))]
 
 
 def _systems(section: dict[str, Any]) -> dict[str, Any]:
@@ -40,7 +32,7 @@ def _korean(section: dict[str, Any]) -> Iterator[str]:
     texts = next(list(one["text"]) for one in systems.values() if "text" in one)
     yield "32,000 pieces from the same 122 MB of Korean text, in one run:"
     yield ""
-    yield from _head(
+    yield from head(
         *("", "F1 on gold morphemes", "crossing"),
         *(f"tokens per word: {name}" for name in texts),
         *("unknown, byte tokens", "syllables in 1 or 2 pieces", "seconds", "MiB"),
@@ -49,11 +41,11 @@ def _korean(section: dict[str, Any]) -> Iterator[str]:
         took = one["training"]
         if "text" not in one:
             stopped = f"not done after {took['seconds']:.0f} s"
-            yield _row(name, *(["–"] * (4 + len(texts))), stopped, took["mib"])
+            yield row(name, *(["–"] * (4 + len(texts))), stopped, took["mib"])
             continue
         reviews = one["text"][texts[0]]
         hangul = one["hangul"]
-        yield _row(
+        yield row(
             name,
             f"{100 * one['gold']['f1']:.1f}",
             f"{one['gold']['crossing']:.1%}",
@@ -69,27 +61,27 @@ def _premiums(section: dict[str, Any]) -> Iterator[str]:
     yield "128,000 pieces in 421 languages; tokens over English, on 302 held-out news sentences in"
     yield "122 languages:"
     yield ""
-    yield from _head("", "median", "largest", "Korean", "Gini", "seconds", "MiB")
+    yield from head("", "median", "largest", "Korean", "Gini", "seconds", "MiB")
     for name, one in _systems(section).items():
         took = one["training"]
         cells = [one[key] for key in ("median", "max", "korean", "gini")] if "gini" in one else []
         shown = [f"{cell:.3f}" for cell in cells] or ["–"] * 4
-        yield _row(name, *shown, f"{took['seconds']:.0f}", took["mib"])
+        yield row(name, *shown, f"{took['seconds']:.0f}", took["mib"])
 
 
 def _others(results: dict[str, Any]) -> Iterator[str]:
-    yield from _head("", "")
+    yield from head("", "")
     for name, one in results["exact"].items():
         if name not in ("corpora", "fuzz"):
             continue
         corpora = "lines of the corpora, composed and decomposed"
-        yield _row(
+        yield row(
             f"{one['texts']:,} {corpora if name == 'corpora' else 'fuzzed texts'}",
             f"{one['ids_differ']} with other ids in `tokenizer.json`, "
             f"{one['text_differs']} that do not come back, {one['unknown']} unknown tokens",
         )
     if speed := results.get("speed"):
-        yield _row(
+        yield row(
             f"encoding, {speed['lines']:,} lines on one thread",
             f"{speed['lines_per_second']:,} lines/s; "
             f"{speed['times_as_fast_as_sentencepiece']:.2f} times as fast as SentencePiece with a "
@@ -97,13 +89,13 @@ def _others(results: dict[str, Any]) -> Iterator[str]:
         )
     million = results["million"]
     took = million["training"]
-    yield _row(
+    yield row(
         f"32,000 pieces from {million['words']:,} different words, one core",
         f"{took['seconds']:.0f} s, {took['mib']} MiB",
     )
     for name, one in _systems(results["tenfold"]).items():
         took = one["training"]
-        yield _row(
+        yield row(
             f"film reviews, {name}: {one['bytes'] / 1e6:.0f} MB, all steps",
             f"{took['seconds']:.0f} s, {took['mib']} MiB",
         )
@@ -112,6 +104,5 @@ def _others(results: dict[str, Any]) -> Iterator[str]:
 if __name__ == "__main__":
     found = tables(json.loads((HERE / "results" / "vocabulary.json").read_text(encoding="utf-8")))
     print(found)
-    for page in PAGES if "--write" in sys.argv else []:
-        text = page.read_text(encoding="utf-8")
-        page.write_text(MARKS.sub(lambda m: f"{m[1]}\n{found}\n{m[2]}", text), encoding="utf-8")
+    if "--write" in sys.argv:
+        markdown.write(found, "vocabulary.md", "vocabulary.ko.md")

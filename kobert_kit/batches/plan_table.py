@@ -1,15 +1,14 @@
 """A language plan as a table: what is read of each language, and how often."""
 
-import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from kobert_kit.batches.language_plan import LanguagePlan
 from kobert_kit.batches.options import Phase
 from kobert_kit.corpus.shards import Manifest
+from kobert_kit.settings_file import check_key, read_toml
 from kobert_vocab.errors import InputError
 
 # BERT read its 3.3 billion words about 40 times (Devlin et al. 2019, appendix A.2).
@@ -22,12 +21,7 @@ def read_phases(path: Path) -> list[Phase]:
     Raises:
         InputError: the file is missing or not TOML, or has other keys than a `Phase`.
     """
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, IsADirectoryError) as error:
-        raise InputError(f"{path}: no such file") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not TOML: {error}") from error
+    table = read_toml(path)
     rows = table.pop("phase", None)
     if table or not isinstance(rows, list):
         raise InputError(f"{path}: a plan is made of [[phase]] tables and nothing else")
@@ -37,10 +31,7 @@ def read_phases(path: Path) -> list[Phase]:
 def _phase(row: dict[str, Any], path: Path) -> Phase:
     known = [one.name for one in fields(Phase)]
     for key in row:
-        if key not in known:
-            close = get_close_matches(key, known, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
-            raise InputError(f"{path}: no setting {key!r} in [[phase]]; {hint}")
+        check_key(key, known, path, " in [[phase]]")
     if isinstance(row.get("languages"), list):
         row = row | {"languages": tuple(row["languages"])}
     return Phase(**row)

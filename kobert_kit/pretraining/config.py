@@ -1,13 +1,12 @@
 """What a pretraining run is made of, and the TOML file that says it."""
 
-import tomllib
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, fields, is_dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
 from kobert_kit.batches.options import DataConfig
+from kobert_kit.settings_file import check_key, read_toml
 from kobert_vocab.errors import InputError
 
 
@@ -113,12 +112,7 @@ def flags_from_toml(path: Path, only: Collection[str] | None = None) -> list[str
     Raises:
         InputError: the file is missing or not TOML, or a key does not exist.
     """
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, IsADirectoryError) as error:
-        raise InputError(f"{path}: no such file") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not TOML: {error}") from error
+    table = read_toml(path)
     if only is not None:
         table = {key: value for key, value in table.items() if key in only}
     return list(_flags(table, PretrainConfig, path, prefix=""))
@@ -127,11 +121,7 @@ def flags_from_toml(path: Path, only: Collection[str] | None = None) -> list[str
 def _flags(table: dict[str, Any], kind: type, path: Path, prefix: str) -> Iterator[str]:
     known = get_type_hints(kind)
     for key, value in table.items():
-        if key not in known:
-            close = get_close_matches(key, known, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
-            where = f" in [{prefix[:-1]}]" if prefix else ""
-            raise InputError(f"{path}: no setting {key!r}{where}; {hint}")
+        check_key(key, known, path, f" in [{prefix[:-1]}]" if prefix else "")
         if is_dataclass(known[key]):
             if not isinstance(value, dict):
                 raise InputError(f"{path}: {prefix}{key} is a table: write [{prefix}{key}]")

@@ -1,8 +1,11 @@
 """A small vocabulary and corpus of the bundled sample, made once for all tests of this folder."""
 
+import sys
+
 import pytest
 import torch
 
+from kobert_kit.cli import main
 from kobert_kit.corpus.build import build_corpus
 from kobert_kit.corpus.shards import Corpus
 from kobert_kit.demo import SAMPLE
@@ -12,6 +15,23 @@ from kobert_vocab import Vocabulary, train
 torch.set_num_threads(1)
 
 LANGUAGES = ("en", "de", "ru", "th", "zh-Hans", "ar")
+
+
+@pytest.fixture
+def kobert(monkeypatch, capsys):
+    """Run a command line; gives exit code, stdout, stderr."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["kobert", *map(str, arguments)])
+        code = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = stop.code or 0
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -13,23 +13,6 @@ from kobert_kit.pretraining.config import flags_from_toml
 
 
 @pytest.fixture
-def kobert(monkeypatch, capsys):
-    """Run a command line; gives exit code, stdout, stderr."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["kobert", *map(str, arguments)])
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
-
-
-@pytest.fixture
 def refuses(kobert, tmp_path):
     """Run a command line that must fail in one line, with code 2, leaving no new file behind.
 
@@ -289,6 +272,7 @@ class NoTorch:
             raise ModuleNotFoundError("No module named 'torch'", name="torch")
 sys.meta_path.insert(0, NoTorch)
 from kobert_kit.cli import main
+
 main()
 """
 

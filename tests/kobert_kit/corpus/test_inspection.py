@@ -2,13 +2,11 @@ import dataclasses
 import json
 import re
 import shutil
-import sys
 import tracemalloc
 
 import numpy as np
 import pytest
 
-from kobert_kit.cli import main
 from kobert_kit.corpus import inspection as module
 from kobert_kit.corpus.build import build_corpus
 from kobert_kit.corpus.documents import Documents
@@ -95,21 +93,6 @@ def documents(lengths):
         bytes=np.ones(count, dtype=np.int64),
         morphemes=np.zeros(tokens, dtype=np.bool_),
     )
-
-
-@pytest.fixture
-def kobert(monkeypatch, capsys):
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["kobert", *map(str, arguments)])
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
 
 
 def test_numbers_are_those_of_the_manifest_and_the_shards(inspection, corpus):
