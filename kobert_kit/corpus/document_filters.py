@@ -5,6 +5,7 @@ Declaration of Human Rights and news in 421 languages: of these nearly nothing m
 """
 
 import re
+import string
 from collections import Counter
 
 from kobert_kit.corpus.letters import count, letters_of
@@ -26,6 +27,7 @@ TOP_TRIGRAM = 0.18
 LEAST_LETTER_SHARE = 0.30
 SHORT = 100  # characters; "최고!!!!!!!!!!" and other cheers are left alone
 _LETTER_RUN = re.compile(r"[^\W\d_]+")
+_LATIN = string.ascii_letters.encode()
 
 # Own letters among all. A syllable of Hangul or a Han character stands for two to three Latin
 # letters (密码是"Muiriel" is Chinese), and documentation of C++ in Korean goes down to a third.
@@ -60,13 +62,19 @@ def _sample(text: str) -> str:
 def _is_symbols(sample: str) -> bool:
     if len(sample) < SHORT:
         return False
-    written = len(sample) - sample.count(" ") - sample.count("\n")
-    return count(_LETTER_RUN, sample) < LEAST_LETTER_SHARE * written
+    least = LEAST_LETTER_SHARE * (len(sample) - sample.count(" ") - sample.count("\n"))
+    data = sample.encode()
+    # English is settled by its bytes, ten times as fast.
+    if len(data) - len(data.translate(None, _LATIN)) >= least:
+        return False
+    return count(_LETTER_RUN, sample) < least
 
 
 def _is_foreign(sample: str, language: str) -> bool:
     letters = letters_of(language)
-    if letters is None or not letters.foreign.search(sample):
+    if letters is None or (letters.latin and sample.isascii()):
+        return False
+    if not letters.foreign.search(sample):
         return False
     foreign = count(letters.foreign, sample)
     own = count(letters.own, sample)

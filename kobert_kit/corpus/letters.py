@@ -63,6 +63,8 @@ class Letters:
 
     own: re.Pattern[str]
     foreign: re.Pattern[str]
+    latin: bool
+    """Whether a to z are among the own ones."""
 
 
 @cache
@@ -77,7 +79,11 @@ def letters_of(language: str) -> Letters | None:
     iso = known[language].iso639_3
     scripts = sorted({other.script for other in known.values() if other.iso639_3 == iso})
     blocks = "".join(BLOCKS[script] for script in scripts)
-    return Letters(re.compile(f"[{blocks}]+"), re.compile(f"[^{blocks}\\W\\d_]+"))
+    return Letters(
+        own=re.compile(f"[{blocks}]+"),
+        foreign=re.compile(f"[^{blocks}\\W\\d_]+"),
+        latin="Latn" in scripts,
+    )
 
 
 def count(pattern: re.Pattern[str], text: str) -> int:

@@ -37,7 +37,8 @@ def drop_mash(text: str, changes: Changes) -> str:
     >>> drop_mash("재밌다 ㅋㅋㅋㅋㅋㅋ\nㅁㄴㅇㄹㅁㄴㅇㄹ\nㅇㅇ ㄱㄱ", defaultdict(int))
     '재밌다 ㅋㅋㅋㅋㅋㅋ\nㅇㅇ ㄱㄱ'
     """
-    if not _JAMO.search(text) and not any(hint in text for hint in _LATIN_HINTS):
+    has_jamo = not text.isascii() and _JAMO.search(text)
+    if not has_jamo and not any(hint in text for hint in _LATIN_HINTS):
         return text
     lines = text.split("\n")
     kept = [line for line in lines if not _is_mash(line)]

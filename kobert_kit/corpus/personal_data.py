@@ -11,8 +11,9 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-# Any of the numbers has seven digits with at most two signs between two of them.
-_WORTH_A_LOOK = re.compile(r"@|골뱅이|[0-9](?:[-. )]{0,2}[0-9]){6}|[MSRGDmsrgd][0-9]{3}[A-Z0-9]")
+# Any of the numbers has seven digits with at most two signs between two of them, but for M123A4567
+# of a passport. (An expression that begins with one set is found four times as fast as a choice.)
+_NUMBER = re.compile(r"[0-9](?:(?:[-. )]{0,2}[0-9]){6}|[0-9]{2}[A-Za-z][0-9]{4})")
 _NOTHING: Mapping[str, int] = MappingProxyType({})
 
 _BEFORE = r"(?<![0-9])(?<![0-9][-.,])"
@@ -105,7 +106,7 @@ def mask_personal(text: str) -> tuple[str, Mapping[str, int]]:
     >>> mask_personal("문의는 010-1234-5678로, hong@example.kr도 됩니다")[0]
     '문의는 <phone>로, <email>도 됩니다'
     """
-    if not _WORTH_A_LOOK.search(text):
+    if not ("@" in text or "골뱅이" in text or _NUMBER.search(text)):
         return text, _NOTHING
     counts: Counter[str] = Counter()
     for tag, pattern, is_one in _STEPS:

@@ -92,15 +92,19 @@ def _ends(script: str) -> re.Pattern[str]:
     everywhere = "".join(sorted({sign for signs in SENTENCE_ENDERS.values() for sign in signs}))
     own = SENTENCE_ENDERS.get(script, "") if script else everywhere
     stops = ".!?…;" if script == "Grek" else ".!?…"  # ; asks in Greek
-    wide = rf"[{_WIDE}{own}]+"
+    wide = _WIDE + own
     # A quarter of such ends in Korean film reviews have no blank after them: 좋다.더
-    glued = rf"|(?<=[{_KOREAN_ENDINGS}])[{stops}]+(?=[가-힣])" if script == "Kore" else ""
+    glued = rf"|(?<=[{_KOREAN_ENDINGS}][{stops}])[{stops}]*(?=[가-힣])" if script == "Kore" else ""
+    # All that begins with one set of signs is found twice as fast as a choice of beginnings.
     return re.compile(
-        rf"\n\s*"
-        rf"|([{stops}])[{stops}]*[{_CLOSING}]*[^\S\n]+(?!\n)"
+        rf"[\n{stops}{wide}](?:"
+        rf"(?<=\n)\s*"
+        rf"|(?<=[{stops}])[{stops}]*[{_CLOSING}]*[^\S\n]+(?!\n)()"
         rf"{glued}"
         # A quotation that ends with its sentence may go on: 「行く。」と言った。
-        rf"|{wide}(?:[{_WIDE_CLOSING}]+(?=[\s{_WIDE_OPENING}])|(?![{_WIDE_CLOSING}{_WIDE}{own}]))\s*"
+        rf"|(?<=[{wide}])[{wide}]*"
+        rf"(?:[{_WIDE_CLOSING}]+(?=[\s{_WIDE_OPENING}])|(?![{_WIDE_CLOSING}{wide}]))\s*"
+        rf")"
     )
 
 
