@@ -25,6 +25,7 @@ from measured import run
 
 from kobert_kit.batches.batches import Batches
 from kobert_kit.batches.language_plan import LanguagePlan
+from kobert_kit.batches.loader import load
 from kobert_kit.batches.options import DataConfig, Masking, Phase
 from kobert_kit.corpus.shards import Corpus
 from kobert_vocab import Vocabulary
@@ -38,6 +39,8 @@ NEWS = 500  # characters; the other documents are single sentences
 TENFOLD, REVIEWS = 10, "reviews_nsmc.jsonl.gz"
 KIWI_MB = 2.0
 STEPS, TOKENS = 40, 1 << 16  # batches timed, and tokens in each
+MANY_STEPS = 200  # timed with workers, which run ahead by eight
+WORKERS = (0, 1, 2)
 FAR = 10_000_000  # a step to jump to
 ROWS = 1_000  # windows in which languages are counted
 ALPHAS = (0.0, 0.3, 0.7, 1.0)
@@ -129,12 +132,27 @@ def _furthest(tokens: dict[str, int], alpha: float) -> float:
 
 
 def loader(corpora: Path, vocab: Path) -> dict[str, object]:
-    """Batches of 65,536 tokens in one process, from Korean alone and from all languages."""
+    """Batches of 65,536 tokens, from Korean alone and from all languages."""
     vocabulary = Vocabulary.load(vocab)
-    return {
-        name: {str(key): value for key, value in _read(Corpus.load(WORK / folder), vocabulary)}
-        for name, folder in (("Korean", "ko"), ("all languages", "all"))
-    }
+    found: dict[str, object] = {}
+    for name, folder in (("Korean", "ko"), ("all languages", "all")):
+        corpus = Corpus.load(WORK / folder)
+        found[name] = dict(_read(corpus, vocabulary))
+        found[f"{name}, by workers"] = {
+            str(workers): _through_workers(corpus, vocabulary, workers) for workers in WORKERS
+        }
+    return found
+
+
+def _through_workers(corpus: Corpus, vocabulary: Vocabulary, workers: int) -> float:
+    """Million tokens/s that reach the process which would feed the device."""
+    batches = Batches(corpus, vocabulary, seed=0, windows=TOKENS // 512, length=512)
+    loaded = load(batches, range(STEPS + MANY_STEPS), workers=workers)
+    for _ in range(STEPS):  # until what was made ahead is used up
+        next(loaded)
+    start = time.perf_counter()
+    tokens = sum(batch.text_tokens for batch in loaded)
+    return round(tokens / (time.perf_counter() - start) / 1e6, 2)
 
 
 def _read(corpus: Corpus, vocabulary: Vocabulary) -> Iterator[tuple[str, dict[str, float]]]:

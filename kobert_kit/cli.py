@@ -1,5 +1,6 @@
 """``kobert``: one command per stage. What a command needs is imported when it runs."""
 
+import errno
 import logging
 import os
 import sys
@@ -431,6 +432,13 @@ def kernels_report() -> None:
     report()
 
 
+def _of_the_system(error: OSError) -> str:
+    what = str(error.strerror or error) + (f": {error.filename}" if error.filename else "")
+    if error.errno != errno.ENOSPC:
+        return what
+    return f"{what}: free some and run the same command again; what is done is kept"
+
+
 def main() -> None:
     """Run the command line; what a person can mend is one line and exit code 2."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
@@ -452,7 +460,7 @@ def main() -> None:
     except OSError as error:  # a full disk, a folder that may not be written
         if debug:
             raise
-        sys.exit(_fail(f"{error.strerror}: {error.filename}" if error.filename else str(error)))
+        sys.exit(_fail(_of_the_system(error)))
     except ChildError as error:  # the end of SentencePiece's log
         if debug:
             raise

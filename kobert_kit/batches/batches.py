@@ -11,7 +11,7 @@ L languages.
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -24,7 +24,7 @@ from kobert_kit.batches.masking import budgets, hardly_ever_more
 from kobert_kit.batches.options import Masking, Pairing, Phase
 from kobert_kit.batches.pairs import draw_pairs
 from kobert_kit.batches.permutation import permuted
-from kobert_kit.batches.sequences import Sequences, cut
+from kobert_kit.batches.sequences import Sequences, cut, join
 from kobert_kit.batches.windows import Windows
 from kobert_kit.corpus.shards import Corpus, Int64s, Shard
 from kobert_vocab.errors import InputError
@@ -37,7 +37,7 @@ HELD_OUT = Masking()  # whatever training masks, so that runs can be compared
 HELD_OUT_EPOCH = 1 << 32  # a name for evaluation's draws that no training epoch reaches
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Drawn:
     """N sequences by name: all that shapes them beside the seed."""
 
@@ -59,6 +59,7 @@ class Batches:
         pairing: one text in a sequence, or two with a question about them.
         masking: which tokens are to be predicted.
         phases: of the language plan.
+        any_vocabulary: take the ids of another vocabulary as they are: for one that has only grown.
 
     Raises:
         InputError: the vocabulary is another one, there is nothing to train or evaluate on, or the
@@ -76,12 +77,9 @@ class Batches:
         pairing: Pairing = "next",
         masking: Masking = HELD_OUT,
         phases: Sequence[Phase] = (Phase(),),
+        any_vocabulary: bool = False,
     ) -> None:
-        if corpus.manifest.vocabulary != vocabulary.fingerprint:
-            raise InputError(
-                "the corpus was built with another vocabulary; build it again with this one: "
-                "kobert corpus build"
-            )
+        _check_vocabulary(corpus, vocabulary, any_vocabulary=any_vocabulary)
         if masking.unit == "morpheme" and not corpus.manifest.morphemes:
             raise InputError(
                 "masking.unit is morpheme, but the corpus does not know where morphemes begin; "
@@ -101,8 +99,13 @@ class Batches:
             )
         tokens = {code: _tokens(corpus.shards[code]) for code in train}
         self.plan = LanguagePlan(tokens, phases, length)
-        self._train = [train[code] for code in self.plan.languages]
-        self._kept = [kept[code] for code in self.plan.languages]
+        self._train = join([train[code] for code in self.plan.languages])
+        # Sentences and documents are those of both sides: no second copy.
+        self._kept = replace(
+            join([kept[code] for code in self.plan.languages]),
+            starts=self._train.starts,
+            documents=self._train.documents,
+        )
         self._windows = Windows(self._train, length)
         self._assembly = Assembly(
             [corpus.shards[code] for code in self.plan.languages],
@@ -181,57 +184,48 @@ class Batches:
         """Which sequences are in ``windows`` windows of a batch, from its window ``first`` on."""
         numbers = step * self.windows + first + np.arange(windows)
         language, within = self.plan.find(numbers)
-        epoch, place = np.divmod(within, self._windows.counts[language])
-        window = permuted(place, self._windows.counts[language], self.seed, language, epoch)
-        owner, number = self._windows.sequences(language, window, self.seed, epoch)
-        return Drawn(language=language[owner], epoch=epoch[owner], number=number)
+        turn, place = np.divmod(within, self._windows.counts[language])
+        window = permuted(place, self._windows.counts[language], self.seed, language, turn)
+        owner, number, epoch = self._windows.sequences(language, window, self.seed, turn)
+        return Drawn(language[owner], epoch, number)
 
     def held_out(self, most: int) -> Iterator[Batch]:
         """Batches of the documents that training never sees, ``most`` sequences per language.
 
         They depend on the corpus alone, not on the seed of the run.
         """
-        languages = [i for i, kept in enumerate(self._kept) if len(kept)]
-        numbers = [self._first_held_out(self._kept[i], most) for i in languages]
-        language = np.repeat(languages, [len(found) for found in numbers])
-        number = np.concatenate(numbers)
-        lengths = np.concatenate(
-            [self._kept[i].lengths[found] for i, found in zip(languages, numbers, strict=True)]
-        )
+        drawn = self._evaluated(most)
+        lengths = self._kept.lengths[self._kept.first[drawn.language] + drawn.number]
         room = self.windows * self.length
         begin = 0
-        while begin < len(number):
+        while begin < len(lengths):
             fit = int(np.searchsorted(np.cumsum(lengths[begin:]), room, side="right"))
             here = slice(begin, begin + fit)
-            drawn = Drawn(
-                language=language[here],
-                epoch=np.full(fit, HELD_OUT_EPOCH),
-                number=number[here],
-            )
+            part = Drawn(drawn.language[here], drawn.epoch[here], drawn.number[here])
             slots = int(budgets(lengths[here], HELD_OUT.rate).sum())
-            texts = self._texts(self._kept, drawn, seed=0)
+            texts = self._texts(self._kept, part, seed=0)
             yield self._assembly.batch(texts, HELD_OUT, HELD_OUT.rate, slots, room)
             begin += fit
 
-    @staticmethod
-    def _first_held_out(kept: Sequences, most: int) -> Int64s:
-        return permuted(np.arange(min(most, len(kept))), len(kept), 0)
+    def _evaluated(self, most: int) -> Drawn:
+        sizes = np.diff(self._kept.first)
+        numbers = [permuted(np.arange(min(most, size)), size, 0) for size in sizes]
+        language = np.repeat(np.arange(len(sizes)), [len(found) for found in numbers])
+        return Drawn(language, np.full(len(language), HELD_OUT_EPOCH), np.concatenate(numbers))
 
-    def _texts(self, sides: Sequence[Sequences], drawn: Drawn, seed: int) -> Texts:
+    def _texts(self, side: Sequences, drawn: Drawn, seed: int) -> Texts:
         """The tokens of each sequence, by place in its shard."""
-        ranges = np.zeros((4, len(drawn.number)), dtype=np.int64)
-        label = np.full(len(drawn.number), IGNORED)
-        for language in np.unique(drawn.language).tolist():
-            mine = np.flatnonzero(drawn.language == language)
-            which, sequences = drawn.number[mine], sides[language]
-            if self._pairing == "none":
-                ranges[:2, mine] = sequences.begins[which], sequences.ends[which]
-                continue
-            key = seed, language, drawn.epoch[mine]
-            pairs = draw_pairs(sequences, which, self._pairing, *key)
-            ranges[:, mine] = pairs.a_begin, pairs.a_end, pairs.b_begin, pairs.b_end
-            label[mine] = pairs.label
-        a_begin, a_end, b_begin, b_end = ranges
+        key = seed, drawn.language, drawn.epoch
+        if self._pairing == "none":
+            at = side.first[drawn.language] + drawn.number
+            before = side.tokens[drawn.language]
+            a_begin, a_end = side.begins[at] - before, side.ends[at] - before
+            b_begin = b_end = np.zeros_like(a_end)
+            label = np.full(len(at), IGNORED)
+        else:
+            pairs = draw_pairs(side, drawn.number, self._pairing, *key)
+            a_begin, a_end, b_begin, b_end = pairs.a_begin, pairs.a_end, pairs.b_begin, pairs.b_end
+            label = pairs.label
         return Texts(
             language=drawn.language,
             a_begin=a_begin,
@@ -239,7 +233,7 @@ class Batches:
             b_begin=b_begin,
             b_end=b_end,
             label=label,
-            keys=bits(MASK, seed, drawn.language, drawn.epoch, drawn.number),
+            keys=bits(MASK, *key, drawn.number),
         )
 
     def training_counts(self, language: str) -> Int64s:
@@ -253,6 +247,22 @@ class Batches:
         training = np.repeat(~shard.held_out()[:documents], sizes[:documents])
         tokens = shard.tokens[: len(training)][training]
         return np.bincount(tokens, minlength=len(self._vocabulary))
+
+
+def _check_vocabulary(corpus: Corpus, vocabulary: Vocabulary, *, any_vocabulary: bool) -> None:
+    built_with = corpus.manifest.vocabulary_size
+    if corpus.manifest.vocabulary == vocabulary.fingerprint:
+        return
+    if not any_vocabulary:
+        raise InputError(
+            "the corpus was built with another vocabulary; build it again with this one: "
+            "kobert corpus build. If all of its ids mean the same here: --data.any-vocabulary"
+        )
+    if built_with > len(vocabulary):
+        raise InputError(
+            f"the corpus was built with a vocabulary of {built_with:,} pieces, this one has "
+            f"{len(vocabulary):,}; build it again with this one: kobert corpus build"
+        )
 
 
 def _tokens(shard: Shard) -> int:

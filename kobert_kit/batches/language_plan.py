@@ -144,7 +144,10 @@ def _check_there(code: str, there: Mapping[str, object], what: str) -> None:
 def _unimax(tokens: Mapping[str, int], budget: int, most_epochs: float) -> dict[str, float]:
     """Tokens to read of each: an equal part of what is left, the smallest languages first."""
     if budget <= 0:
-        raise InputError("most_epochs needs a phase with a number of windows")
+        raise InputError(
+            "languages.most_epochs needs languages.windows: how many the run reads (steps times "
+            "data.windows)"
+        )
     left, weights = float(budget), {}
     for i, code in enumerate(sorted(tokens, key=lambda code: (tokens[code], code))):
         weights[code] = min(left / (len(tokens) - i), most_epochs * tokens[code])

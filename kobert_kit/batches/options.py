@@ -115,6 +115,8 @@ class DataConfig:
     """Which tokens are to be predicted."""
     languages: Phase = field(default_factory=Phase)
     """How often each language comes."""
+    any_vocabulary: bool = False
+    """Take the ids of a corpus that was built with another vocabulary for ids of this one."""
 
     def __post_init__(self) -> None:
         if self.windows < 1:

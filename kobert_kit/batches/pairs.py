@@ -34,7 +34,7 @@ _CUT, _RANDOM, _START, _TRIES = 0, 1, 2, 3  # draws of a pair; tries are the las
 
 @dataclass(frozen=True, kw_only=True)
 class Pairs:
-    """N pairs as token ranges of their shard."""
+    """N pairs as ranges of tokens, counted in their language."""
 
     a_begin: Int64s
     a_end: Int64s
@@ -44,32 +44,51 @@ class Pairs:
     """0: B follows A. 1: B is random, or the two are exchanged. `IGNORED`: there is no B."""
 
 
-def draw_pairs(sequences: Sequences, which: Int64s, pairing: Pairing, *key: int | Int64s) -> Pairs:
-    """The pairs that sequences ``which`` [N] give under ``key`` (seed, language, epoch)."""
-    drawn = bits(PAIR, *key, which)
-    first, last = sequences.begins[which], sequences.ends[which]
+def draw_pairs(
+    sequences: Sequences,
+    which: Int64s,
+    pairing: Pairing,
+    seed: int,
+    language: int | Int64s,
+    epoch: Int64s,
+) -> Pairs:
+    """The pairs that sequences give.
+
+    Args:
+        sequences: of all languages.
+        which: [N] number of the sequence in its language.
+        pairing: next or order.
+        seed: names the draws, as `epoch` does.
+        language: [N], or one for all.
+        epoch: [N].
+    """
+    key = seed, language, epoch, which
+    drawn = bits(PAIR, *key)
+    at = sequences.first[language] + which
+    first, last = sequences.begins[at], sequences.ends[at]
     middle = first + 1 + (_draw(drawn, _CUT) * (last - first - 1)).astype(np.int64)
-    starts = sequences.shard.sentences
+    starts = sequences.starts
     a_begin, a_end, b_end = starts[first], starts[middle], starts[last]
     b_begin = a_end.copy()
     alone, heads = last - first == 1, _draw(drawn, _RANDOM) < 0.5
-    text = sequences.lengths[which] - SPECIALS[pairing]
+    text = sequences.lengths[at] - SPECIALS[pairing]
     if pairing == "next":
         label = (alone | heads).astype(np.int64)
         other = np.flatnonzero(label)
         room = np.maximum(1, text - (a_end - a_begin))[other]
-        b_begin[other], b_end[other] = _other_text(sequences, which[other], room, drawn[other])
+        b_begin[other], b_end[other] = _other_text(sequences, at[other], room, drawn[other])
     else:
         _halve(alone, a_begin, a_end, b_begin, b_end, drawn)
         label = np.where(b_end > b_begin, heads.astype(np.int64), IGNORED)
-    pairs = _truncated(a_begin, a_end, b_begin, b_end, text, bits(TRUNCATION, *key, which))
+    pairs = _truncated(a_begin, a_end, b_begin, b_end, text, bits(TRUNCATION, *key))
     swap = label == 1 if pairing == "order" else np.zeros(len(which), dtype=np.bool_)
     a_begin, a_end, b_begin, b_end = pairs
+    before = sequences.tokens[language]
     return Pairs(
-        a_begin=np.where(swap, b_begin, a_begin),
-        a_end=np.where(swap, b_end, a_end),
-        b_begin=np.where(swap, a_begin, b_begin),
-        b_end=np.where(swap, a_end, b_end),
+        a_begin=np.where(swap, b_begin, a_begin) - before,
+        a_end=np.where(swap, b_end, a_end) - before,
+        b_begin=np.where(swap, a_begin, b_begin) - before,
+        b_end=np.where(swap, a_end, b_end) - before,
         label=label,
     )
 
@@ -79,25 +98,26 @@ def _draw(drawn: Bits, number: int) -> npt.NDArray[np.float64]:
 
 
 def _other_text(
-    sequences: Sequences, which: Int64s, room: Int64s, drawn: Bits
+    sequences: Sequences, at: Int64s, room: Int64s, drawn: Bits
 ) -> tuple[Int64s, Int64s]:
     """Text of another document, from a random sentence on until ``room`` [N] is filled.
 
     Of ten documents, longer ones more likely, the first that is another one and long enough is
-    taken, and in it a sentence that has enough behind it; else the first that is another one.
+    taken, and in it a sentence that has enough behind it; else the longest of the others.
     """
-    shard = sequences.shard
-    starts, offsets = shard.sentences, shard.documents
+    starts, offsets = sequences.starts, sequences.documents
     tries = np.arange(_TRIES, _TRIES + OTHER_DOCUMENT_TRIES)
-    token = as_uniform(further(drawn[:, None], tries)) * sequences.before[-1]
+    language = np.searchsorted(sequences.first, at, side="right")[:, None]
+    low, high = sequences.before[sequences.first[[language - 1, language]]]
+    token = low + as_uniform(further(drawn[:, None], tries)) * (high - low)
     stretch = np.searchsorted(sequences.before, token, side="right") - 1
     tried = np.searchsorted(offsets, sequences.begins[stretch], side="right") - 1
-    own = np.searchsorted(offsets, sequences.begins[which], side="right") - 1
+    own = np.searchsorted(offsets, sequences.begins[at], side="right") - 1
     first, last = offsets[tried], offsets[tried + 1]
-    fits = starts[last] - starts[first] >= room[:, None]
+    used = np.minimum(starts[last] - starts[first], room[:, None])
     # argmax takes the first of the best.
-    best = (2 * (tried != own[:, None]) + fits).argmax(1)
-    rows = np.arange(len(which))
+    best = np.where(tried != own[:, None], used, 0).argmax(1)
+    rows = np.arange(len(at))
     first, last = first[rows, best], last[rows, best]
     behind = np.searchsorted(starts, starts[last] - room, side="right") - 1
     choices = np.maximum(1, np.minimum(behind, last - 1) - first + 1)

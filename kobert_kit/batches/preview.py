@@ -51,6 +51,7 @@ def print_batch(corpus: Path, vocab: Path, *, seed: int, step: int, data: DataCo
         pairing=data.pairing,
         masking=data.masking,
         phases=[data.languages],
+        any_vocabulary=data.any_vocabulary,
     )
     for shown in preview(batches, opened, vocabulary, step):
         question = QUESTIONS.get((data.pairing, shown.label), "")

@@ -5,6 +5,7 @@ planned (`packing`). What is drawn anew each epoch (where a pair is cut, what co
 leaves the length as it is.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -19,27 +20,40 @@ SHORT_SHARE = 0.1  # pairs of a random shorter length, so that short inputs are 
 # before a word. Cuts at sentences alone would leave windows of 512 tokens 4 % empty.
 SENTENCE_SLACK = 64
 LONGEST_WORD = 16  # pieces looked back over for the beginning of a word
+_NO_TABLE = np.zeros(1, dtype=np.int64)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sequences:
-    """N sequences of one language and side of the split."""
+    """N sequences of one side of the split, in one language or in L that lie end to end.
 
-    shard: Shard
+    Tokens and sentences are counted through all languages, so that a batch in a hundred of them is
+    looked up at once.
+    """
+
     begins: Int64s
     """[N] first token, or for pairs first sentence."""
     ends: Int64s
     """[N] one past the last."""
     lengths: Int64s
     """[N] tokens, special ones included; a pair is truncated to it."""
+    starts: Int64s
+    """Where each sentence begins, and the end of the last; only where there are pairs."""
+    documents: Int64s
+    """Where each document begins, in sentences, and the end of the last; as `starts`."""
+    first: Int64s
+    """[L+1] where the sequences of each language begin, and N."""
+    counted: Int64s
+    """[L+1] where each language begins in what `begins` counts, and the end of the last."""
+    tokens: Int64s
+    """[L+1] where the tokens of each language begin, and the end of the last."""
 
     def __len__(self) -> int:
         return len(self.begins)
 
-    @cached_property
-    def counts(self) -> Int64s:
-        """How many there are of each length."""
-        return np.bincount(self.lengths)
+    def of(self, language: int) -> slice:
+        """Where the sequences of a language lie."""
+        return slice(int(self.first[language]), int(self.first[language + 1]))
 
     @cached_property
     def before(self) -> Int64s:
@@ -48,8 +62,32 @@ class Sequences:
 
     @cached_property
     def by_length(self) -> Int64s:
-        """[N] all of them, shorter ones first."""
-        return np.argsort(self.lengths, kind="stable")
+        """[N] the numbers in each language, shorter sequences first."""
+        languages = [self.lengths[self.of(i)] for i in range(len(self.first) - 1)]
+        return np.concatenate([np.argsort(lengths, kind="stable") for lengths in languages])
+
+
+def join(languages: Sequence[Sequences]) -> Sequences:
+    """The sequences of several languages end to end."""
+    counted = _joined([one.counted for one in languages])
+    pairs = list(zip(languages, counted.tolist(), strict=False))
+    return Sequences(
+        begins=np.concatenate([one.begins + before for one, before in pairs]),
+        ends=np.concatenate([one.ends + before for one, before in pairs]),
+        lengths=np.concatenate([one.lengths for one in languages]),
+        starts=_joined([one.starts for one in languages]),
+        documents=_joined([one.documents for one in languages]),
+        first=_joined([one.first for one in languages]),
+        counted=counted,
+        tokens=_joined([one.tokens for one in languages]),
+    )
+
+
+def _joined(tables: Sequence[Int64s]) -> Int64s:
+    """Tables that end with what they count, as one: each goes on where the one before ends."""
+    before = np.cumsum([0, *(table[-1] for table in tables)])
+    shifted = [table[:-1] + at for table, at in zip(tables, before[:-1], strict=True)]
+    return np.concatenate([*shifted, before[-1:]])
 
 
 def cut(
@@ -73,17 +111,24 @@ def cut(
     """
     documents = np.flatnonzero(shard.held_out() == held_out)
     room = length - SPECIALS[pairing]
+    tokens = np.array([0, len(shard.tokens)])
     if pairing == "none":
         begins, ends = _text(shard, documents, room, starts_word)
-        text = ends - begins
+        text, counted, starts, offsets = ends - begins, tokens, _NO_TABLE, _NO_TABLE
     else:
         partner = pairing == "next"
         begins, ends, text = _stretches(shard, documents, room, seed, partner=partner)
+        starts, offsets = shard.sentences, shard.documents
+        counted = np.array([0, len(starts) - 1])
     return Sequences(
-        shard=shard,
         begins=begins,
         ends=ends,
         lengths=text + SPECIALS[pairing],
+        starts=starts,
+        documents=offsets,
+        first=np.array([0, len(begins)]),
+        counted=counted,
+        tokens=tokens,
     )
 
 

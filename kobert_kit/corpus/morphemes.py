@@ -24,7 +24,8 @@ def token_starts(pieces: Sequence[str], text: str, starts: Collection[int]) -> l
     for piece, length in zip(pieces, _lengths(pieces), strict=True):
         place = at + piece.startswith(MARK)
         found.append(length > 0 and place in wanted)
-        wanted.discard(place)  # a mark alone begins the word, and what follows it goes on
+        if length:  # further bytes stand where the next character will
+            wanted.discard(place)  # a mark alone begins the word, and what follows it goes on
         at += length
     return found
 

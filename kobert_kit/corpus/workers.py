@@ -15,7 +15,7 @@ from kobert_vocab.child import ChildError
 from kobert_vocab.steps import Step, Steps
 from kobert_vocab.vocabulary import Vocabulary
 
-CLEANING = 1  # another number when parts of the same text would be others
+CLEANING = 2  # another number when parts of the same text would be others
 
 
 class Task(NamedTuple):

@@ -99,6 +99,7 @@ def _prepare(config: PretrainConfig) -> _Run:
         pairing=data.pairing,
         masking=data.masking,
         phases=[data.languages],
+        any_vocabulary=data.any_vocabulary,
     )
     device = _device(config)
     shape = EncoderConfig(vocab_size=len(vocabulary), pad_id=vocabulary.pad, **asdict(config.model))

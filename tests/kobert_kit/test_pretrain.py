@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
-from kobert_kit.batches.options import DataConfig, Phase
+from kobert_kit.batches.options import DataConfig, Masking, Phase
 from kobert_kit.fill_mask import MaskFiller
 from kobert_kit.pretraining.config import ModelConfig, OptimizerConfig, PretrainConfig
 from kobert_kit.pretraining.evaluation import UNSEEN, entropy, unigram_loss
@@ -124,6 +124,27 @@ def test_stop_and_resume_is_as_if_never_stopped(config, tmp_path):
     assert timeless(config.out) == timeless(parted.out)
 
 
+@pytest.mark.parametrize(
+    ("data", "answers"),
+    [
+        ({"pairing": "none", "masking": Masking(unit="word", rule="bernoulli")}, False),
+        ({"pairing": "order", "masking": Masking(rate=0.3, last_rate=0.15, steps=3)}, True),
+        ({"languages": Phase(most_epochs=2.0, windows=32)}, True),
+    ],
+)
+def test_all_kinds_of_batches_can_be_learnt_from_and_resumed(config, tmp_path, data, answers):
+    config = dataclasses.replace(
+        config, steps=8, evaluate_every=8, data=dataclasses.replace(config.data, **data)
+    )
+    evaluation = pretrain(config)
+    assert (evaluation.next_accuracy is not None) == answers
+    assert np.isfinite(evaluation.loss)
+    parted = dataclasses.replace(config, out=tmp_path / "parted")
+    stop_at(parted, 3)
+    pretrain(parted, resume=True)
+    assert same_bits(weights_of(config.out), weights_of(parted.out))
+
+
 def timeless(run):
     """The rows of all steps without their speed, and the last evaluation."""
     rows = metrics_of(run)
@@ -140,10 +161,13 @@ def stop_at(config, step):
             time.sleep(0.005)
         os.kill(os.getpid(), signal.SIGTERM)
 
+    # A signal after the run's end would end the tests.
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
     thread = threading.Thread(target=watch)
     thread.start()
     pretrain(dataclasses.replace(config))
     thread.join()
+    signal.signal(signal.SIGTERM, before)
 
 
 def test_a_stopped_run_leaves_a_model_and_a_checkpoint(config):

@@ -30,17 +30,24 @@ def arrays_of(documents):
 
 
 @pytest.fixture(scope="session")
-def shard_of(tmp_path_factory):
-    """A shard of documents, each a list of sentences, each a list of ids."""
+def corpus_of(tmp_path_factory):
+    """A corpus with the same documents in each language: lists of sentences, lists of ids."""
 
-    def make(documents, held_out=0.0):
+    def make(documents, codes=("ko",), *, held_out=0.0, vocabulary="test", size=60_000):
         folder = tmp_path_factory.mktemp("corpus")
-        writer = ShardWriter(folder, 60_000)
-        writer.append("ko", arrays_of(documents), source=0)
-        writer.finish("test", held_out)
-        return Corpus.load(folder).shards["ko"]
+        writer = ShardWriter(folder, size)
+        for code in codes:
+            writer.append(code, arrays_of(documents), source=0)
+        writer.finish(vocabulary, held_out)
+        return Corpus.load(folder)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def shard_of(corpus_of):
+    """A shard of documents."""
+    return lambda documents, held_out=0.0: corpus_of(documents, held_out=held_out).shards["ko"]
 
 
 @pytest.fixture(scope="session")

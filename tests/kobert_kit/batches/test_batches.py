@@ -1,4 +1,3 @@
-import dataclasses
 import itertools
 from collections import Counter
 from dataclasses import fields
@@ -9,7 +8,7 @@ import pytest
 from kobert_kit.batches.batch import IGNORED, PADDING
 from kobert_kit.batches.batches import Batches
 from kobert_kit.batches.masking import budgets
-from kobert_kit.batches.options import Masking, Phase
+from kobert_kit.batches.options import DataConfig, Masking, Phase
 from kobert_kit.corpus.build import build_corpus
 from kobert_kit.corpus.shards import Corpus
 from kobert_vocab.errors import InputError
@@ -116,11 +115,33 @@ def test_masks_by_chance(make, unit):
     assert used / tokens == pytest.approx(0.3, abs=4 * deviation)
 
 
-def test_the_rate_may_change_with_the_step(make):
-    batches = make(masking=Masking(rate=0.4, last_rate=0.1, steps=20))
-    shares = [(batches[s].labels != IGNORED).sum() / batches[s].text_tokens for s in (0, 10, 20)]
-    assert shares == pytest.approx([0.4, 0.25, 0.1], abs=0.03)
+@pytest.mark.parametrize(("first", "last"), [(0.4, 0.1), (0.1, 0.4)])
+def test_the_rate_may_fall_or_rise_with_the_step_and_then_stays(make, first, last):
+    masking = Masking(rate=first, last_rate=last, steps=20)
+    batches = make(masking=masking)
+    for step, rate in ((0, first), (10, 0.25), (20, last), (300, last)):
+        batch = batches[step]
+        lengths = np.array([part.stop - part.start for part in texts_of(batch)])
+        assert (batch.labels != IGNORED).sum() == budgets(lengths, masking.rate_at(step)).sum()
+        assert masking.rate_at(step) == pytest.approx(rate)
     assert len({len(batches[step].masked) for step in (0, 20)}) == 1
+
+
+def test_a_rate_that_rises_has_slots_for_its_end_by_chance_too(make):
+    batches = make(masking=Masking(rate=0.05, last_rate=0.5, steps=20, rule="bernoulli"))
+    shares = [(batches[s].labels != IGNORED).sum() / batches[s].text_tokens for s in range(20, 30)]
+    assert np.mean(shares) == pytest.approx(0.5 * 0.9, abs=0.05)  # a tenth is special tokens
+
+
+def test_whole_words_by_chance_need_more_slots_than_pieces(make):
+    slots = [
+        len(make(masking=Masking(rule="bernoulli", rate=0.3, **options))[0].masked)
+        for options in ({"unit": "piece"}, {"unit": "word", "longest_unit": 4}, {"unit": "word"})
+    ]
+    assert slots[0] < slots[1] < slots[2]
+    # Four and eight times the variance: Bernstein's bound beyond the mean doubles and trebles.
+    beyond = np.array(slots) - 0.3 * WINDOWS * LENGTH
+    assert beyond[1] / beyond[0] == pytest.approx(2, rel=0.25)
 
 
 @pytest.mark.parametrize("pairing", PAIRINGS)
@@ -204,18 +225,24 @@ def _tokens_in_a_row(shard, held_out):
         yield from _rows(shard.tokens[first:last])
 
 
-def test_each_epoch_deals_the_sequences_anew_and_each_once(make):
-    batches = make(pairing="none", phases=[Phase(languages=("ko",))], windows=1)
-    windows = int(batches._windows.counts[batches.plan.languages.index("ko")])
-    epochs = []
-    for epoch in range(2):
-        drawn = [batches.drawn(epoch * windows + w, 0, 1) for w in range(windows)]
-        numbers = np.concatenate([one.number for one in drawn])
-        assert {int(e) for one in drawn for e in one.epoch} == {epoch}
-        assert sorted(numbers) == list(range(len(numbers)))
-        together = [frozenset(one.number.tolist()) for one in drawn]
-        epochs.append({numbers for numbers in together if len(numbers) > 1})
-    assert len(epochs[0] & epochs[1]) < len(epochs[0]) / 2
+@pytest.mark.parametrize(("code", "is_small"), [("ko", False), ("th", True)])
+def test_each_round_deals_the_sequences_anew_and_each_once_an_epoch(make, code, is_small):
+    batches = make(pairing="none", phases=[Phase(languages=(code,))], windows=1)
+    language = batches.plan.languages.index(code)
+    windows, epochs = (
+        int(of[language]) for of in (batches._windows.counts, batches._windows.epochs)
+    )
+    assert (epochs > 1) == is_small
+    rounds = []
+    for turn in range(2):
+        drawn = [batches.drawn(turn * windows + w, 0, 1) for w in range(windows)]
+        dealt = [pair for one in drawn for pair in zip(one.epoch, one.number, strict=True)]
+        size = len(dealt) // epochs
+        expected = itertools.product(range(turn * epochs, (turn + 1) * epochs), range(size))
+        assert sorted(dealt) == list(expected)
+        pairs = [zip(one.epoch % epochs, one.number, strict=True) for one in drawn]
+        rounds.append({one for one in map(frozenset, pairs) if len(one) > 1})
+    assert len(rounds[0] & rounds[1]) < len(rounds[0]) / 2
 
 
 def test_languages_come_as_planned(make):
@@ -309,10 +336,54 @@ def test_a_corpus_without_held_out_text_is_refused(vocab_folder, vocabulary, tmp
         Batches(Corpus.load(tmp_path / "c"), vocabulary, seed=0, windows=1, length=LENGTH)
 
 
-def test_another_vocabulary_is_refused(corpus, vocabulary):
-    @dataclasses.dataclass
-    class Other:
-        fingerprint: str = "another"
+def test_a_corpus_without_text_is_refused(corpus_of, vocabulary):
+    empty = corpus_of([], codes=(), vocabulary=vocabulary.fingerprint)
+    with pytest.raises(InputError, match="no text to train on"):
+        Batches(empty, vocabulary, seed=0, windows=1, length=LENGTH)
 
-    with pytest.raises(InputError, match="another vocabulary"):
-        Batches(corpus, Other(), seed=0, windows=1, length=LENGTH)
+
+def test_held_out_batches_hold_all_that_fits(corpus_of, vocabulary):
+    # Sequences of eight tokens, and batches of two windows of eight.
+    documents = [[[300 + number] * 6] for number in range(40)]
+    corpus = corpus_of(documents, held_out=0.25, vocabulary=vocabulary.fingerprint)
+    batches = Batches(corpus, vocabulary, seed=0, windows=2, length=8, pairing="none")
+    sequences = [
+        int((batch.language != PADDING).sum()) for batch in itertools.islice(batches.held_out(9), 9)
+    ]
+    assert sequences == [2, 2, 2, 2, 1]
+
+
+def test_a_batch_has_a_window_and_a_window_has_room():
+    with pytest.raises(InputError, match=r"data\.windows is 0; it must be at least 1"):
+        DataConfig(windows=0)
+    with pytest.raises(InputError, match=r"data\.length is 7; it must be at least 8"):
+        DataConfig(length=7)
+
+
+def other_vocabulary(vocabulary, size):
+    """One with another fingerprint and so many pieces, otherwise the same."""
+
+    class Other:
+        fingerprint = "another"
+        __len__ = staticmethod(lambda: size)
+
+        def __getattr__(self, name):
+            return getattr(vocabulary, name)
+
+    return Other()
+
+
+def test_another_vocabulary_is_refused(corpus, vocabulary):
+    other = other_vocabulary(vocabulary, len(vocabulary))
+    with pytest.raises(InputError, match=r"another vocabulary.*--data\.any-vocabulary"):
+        Batches(corpus, other, seed=0, windows=1, length=LENGTH)
+
+
+def test_another_vocabulary_is_taken_if_one_insists_and_it_has_all_ids(corpus, vocabulary):
+    options = {"seed": 0, "windows": 1, "length": LENGTH, "any_vocabulary": True}
+    other = other_vocabulary(vocabulary, len(vocabulary))
+    expected = Batches(corpus, vocabulary, seed=0, windows=1, length=LENGTH)[5]
+    np.testing.assert_array_equal(Batches(corpus, other, **options)[5].tokens, expected.tokens)
+    smaller = other_vocabulary(vocabulary, len(vocabulary) - 1)
+    with pytest.raises(InputError, match="this one has"):
+        Batches(corpus, smaller, **options)

@@ -2,7 +2,17 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kobert_kit.batches.counter_random import below, bits, uniform
+from kobert_kit.batches.counter_random import (
+    DROPOUT,
+    MASK,
+    ORDER,
+    PAIR,
+    SHORT,
+    TRUNCATION,
+    below,
+    bits,
+    uniform,
+)
 
 names = st.lists(st.integers(0, 2**62), min_size=1, max_size=5)
 
@@ -17,6 +27,10 @@ def test_another_name_gives_other_bits(key, place, change):
     other = list(key)
     other[place % len(key)] += change
     assert bits(*key) != bits(*other)
+
+
+def test_no_two_decisions_share_a_stream():
+    assert len({ORDER, SHORT, PAIR, TRUNCATION, MASK, DROPOUT}) == 6
 
 
 def test_draws_do_not_depend_on_what_is_drawn_with_them():

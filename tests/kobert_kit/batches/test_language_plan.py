@@ -47,6 +47,25 @@ def test_any_thousand_windows_have_the_right_mix(tokens, phase):
         assert np.abs((seen[1_000:] - seen[:-1_000]) / 1_000 - wanted[code]).max() < 0.01
 
 
+def test_languages_of_like_size_do_not_come_all_at_once():
+    # A hundred of 21 windows in a period, a hundred of 11, and a large one.
+    groups = [{f"{name}{i:02}": size for i in range(100)} for name, size in (("a", 20), ("b", 10))]
+    plan = plan_of(Phase(alpha=1), tokens={**groups[0], **groups[1], "ko": 62_536})
+    language, _ = plan.find(np.arange(PERIOD))
+    for name, most in (("a", 2_100), ("b", 1_100)):
+        codes = [i for i, code in enumerate(plan.languages) if code[0] == name]
+        seen = np.cumsum(np.isin(language, codes))
+        assert seen[-1] == pytest.approx(most, abs=100)
+        share = seen[-1] / PERIOD
+        assert np.abs((seen[1_000:] - seen[:-1_000]) / 1_000 - share).max() < 0.01
+
+
+def test_windows_of_a_period_are_rounded_by_the_largest_remainder():
+    # One for each language, and of the other 65,533 windows 26,213.2, 26,213.2 and 13,106.6.
+    plan = plan_of(Phase(alpha=1), tokens={"a": 2, "b": 2, "c": 1})
+    assert plan.windows(PERIOD) == {"a": 26_214, "b": 26_214, "c": 13_108}
+
+
 def test_a_languages_windows_are_numbered_without_gaps_across_phases():
     plan = plan_of(Phase(windows=1_000, languages=("ko",)), Phase(windows=PERIOD + 7), Phase())
     language, within = plan.find(np.arange(2 * PERIOD))
@@ -127,6 +146,12 @@ def test_unimax_is_even_up_to_the_most_epochs():
 def test_unimax_with_text_enough_is_even():
     found = shares(TOKENS, Phase(most_epochs=4), budget=40)
     assert found == pytest.approx(dict.fromkeys(TOKENS, 0.25))
+
+
+def test_unimax_counts_epochs_in_the_tokens_of_windows():
+    # 100 windows of 128 tokens: 6,400 each, but "a" has 1,600 at most.
+    plan = plan_of(Phase(most_epochs=2, windows=100), tokens={"a": 800, "b": 10**9})
+    assert plan.shares() == pytest.approx({"a": 1_600 / 12_800, "b": 11_200 / 12_800})
 
 
 @pytest.mark.parametrize(

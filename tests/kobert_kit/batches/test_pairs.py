@@ -1,20 +1,32 @@
 import itertools
+from collections import Counter
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kobert_kit.batches import sequences as sequences_module
 from kobert_kit.batches.batch import IGNORED
 from kobert_kit.batches.pairs import draw_pairs
-from kobert_kit.batches.sequences import cut
+from kobert_kit.batches.sequences import Sequences, cut, join
+from kobert_kit.corpus.shards import Shard
 
 LENGTH = 64
 NEVER = np.zeros(60_000, dtype=bool)
 
 
+@dataclass(frozen=True, kw_only=True)
+class CutUp(Sequences):
+    """Sequences with the text they are of."""
+
+    shard: Shard
+
+
 def cut_up(shard, pairing="next", length=LENGTH, seed=0):
-    return cut(shard, held_out=False, length=length, pairing=pairing, seed=seed, starts_word=NEVER)
+    options = {"length": length, "pairing": pairing, "seed": seed, "starts_word": NEVER}
+    return CutUp(**vars(cut(shard, held_out=False, **options)), shard=shard)
 
 
 def all_pairs(sequences, pairing="next", epochs=20):
@@ -71,6 +83,49 @@ def test_a_random_text_may_come_from_anywhere(sequences):
     assert np.ptp(np.array(begins) % 1000) > 300
 
 
+@pytest.fixture
+def no_short_pairs(monkeypatch):
+    monkeypatch.setattr(sequences_module, "SHORT_SHARE", 0.0)
+
+
+def test_a_random_text_begins_at_any_sentence_that_has_enough_behind_it(shard_of, no_short_pairs):
+    # Sentences of four tokens alone, and a document of ten tokens that are sentences each.
+    alone = [[[100 + n] * 4] for n in range(30)]
+    sequences = cut_up(shard_of([*alone, [[n] for n in range(10)]]))
+    begins = [b[0] for a, b, _, _ in all_pairs(sequences, epochs=400) if a[0] >= 100 > b[0]]
+    counts = np.bincount(begins)
+    assert len(counts) == 7  # 0 to 6: four tokens have to follow
+    # Chi-square with 6 degrees of freedom, 99.9 % point.
+    assert ((counts - counts.mean()) ** 2 / counts.mean()).sum() < 22.5
+
+
+def test_a_random_text_is_of_a_document_that_is_just_long_enough(shard_of, no_short_pairs):
+    sizes = [4] * 20 + [3] * 20
+    sequences = cut_up(shard_of([[[10 + n] * size] for n, size in enumerate(sizes)]))
+    found = Counter((len(a), len(b)) for a, b, _, _ in all_pairs(sequences))
+    assert {pair for pair in found if pair[0] == 4} == {(4, 4)}
+    assert {pair for pair in found if pair[0] == 3} == {(3, 3)}
+
+
+def test_a_random_text_ends_with_its_document_where_none_is_long_enough(shard_of, no_short_pairs):
+    short = [[[1000 * n, 1000 * n + 1]] * 2 for n in range(2, 22)]
+    sequences = cut_up(shard_of([[[number] for number in range(300)], *short]))
+    # Ten tries may all give the long document itself.
+    found = [b for a, b, _, _ in all_pairs(sequences) if a[0] < 1000 <= b[0]]
+    assert {len(b) for b in found} == {2, 4}
+    assert all(len(set(b // 1000)) == 1 for b in found)
+
+
+def test_documents_are_drawn_by_their_length(shard_of, no_short_pairs):
+    # Twenty that fill one pair, and ten that fill three; the first that is another one is taken.
+    sequences = cut_up(shard_of([[[1]] * 61] * 20 + [[[2]] * 183] * 10))
+    assert len(sequences) == 20 + 3 * 10
+    drawn = [b[0] for a, b, label, _ in all_pairs(sequences, epochs=100) if label and a[0] == 1]
+    share = 30 / 49
+    allowed = 4 * np.sqrt(share * (1 - share) / len(drawn))
+    assert np.mean(np.array(drawn) == 2) == pytest.approx(share, abs=allowed)
+
+
 def test_a_coin_decides_unless_there_is_one_sentence(sequences, shard_of):
     alone = sequences.ends - sequences.begins == 1
     labels = np.array([label for _, _, label, _ in all_pairs(sequences, epochs=200)])
@@ -90,19 +145,24 @@ def test_any_sentence_may_end_a(shard_of):
     assert ((counts - counts.mean()) ** 2 / counts.mean()).sum() < 27.9  # 8 degrees, 99.9 %
 
 
-def test_the_longer_part_loses_tokens_at_both_ends(shard_of):
-    sequences = cut_up(shard_of([[list(range(100 * d, 100 * d + 100))] * 4 for d in range(4)]))
+def test_the_longer_part_loses_tokens_at_both_ends_by_fair_coins(shard_of):
+    # Sentences of 150 tokens alone: 120 of each have to go, so more coins than 64 bits hold.
+    at = range(0, 45_000, 150)
+    documents = [[list(range(begin, begin + 150))] for begin in at]
     fronts, backs = [], []
-    for a, b, _, n in all_pairs(sequences, epochs=100):
+    for a, b, _, n in all_pairs(cut_up(shard_of(documents)), epochs=20):
         assert len(a) + len(b) == n - 3
-        assert abs(len(a) - len(b)) <= 1  # both are longer than half
-        fronts.append(a[0] % 100)
-        backs.append(99 - a[-1] % 100)
-    assert np.mean(fronts) == pytest.approx(np.mean(backs), rel=0.1)
-    # Fair coins: of n tokens cut the front has n/2 with a deviation of sqrt(n)/2.
-    cut_off = np.array(fronts) + backs
-    full = cut_off == np.bincount(cut_off).argmax()
-    assert np.std(np.array(fronts)[full]) == pytest.approx(np.sqrt(cut_off[full][0]) / 2, rel=0.15)
+        assert abs(len(a) - len(b)) <= 1
+        fronts.append((a[0] % 150, b[0] % 150))
+        backs.append((149 - a[-1] % 150, 149 - b[-1] % 150))
+    fronts, backs = np.array(fronts), np.array(backs)
+    lost = fronts + backs
+    # Of n fair coins n/2 fall on heads, with variance n/4; each part has coins of its own.
+    off = (fronts - lost / 2) / np.sqrt(lost / 4)
+    number = len(off)
+    assert np.abs(off.mean(0)).max() < 4 / np.sqrt(number)
+    assert np.abs((off**2).mean(0) - 1).max() < 4 * np.sqrt(2 / number)
+    assert abs((off[:, 0] * off[:, 1]).mean()) < 4 / np.sqrt(number)
 
 
 def truncated_one_by_one(a, b, most):
@@ -185,3 +245,25 @@ def test_any_corpus_gives_pairs_that_fit(shard_of, documents, length, pairing):
         assert len(a) >= 1
         assert len(b) >= (label != IGNORED)
         assert len(a) + len(b) + 3 <= planned <= length
+
+
+@pytest.mark.parametrize("pairing", ["next", "order"])
+def test_a_language_among_others_has_the_pairs_it_has_alone(shard_of, numbered, pairing):
+    shards = [shard_of(numbered(3 + 4 * language, 20, seed=language)) for language in range(3)]
+    options = {"held_out": False, "length": LENGTH, "seed": 0, "starts_word": NEVER}
+    alone = [cut(shard, pairing=pairing, **options) for shard in shards]
+    none, nothing = np.zeros(0, dtype=int), np.zeros(2, dtype=int)
+    columns = dict.fromkeys(("begins", "ends", "lengths"), none)
+    tables = dict.fromkeys(("starts", "documents"), nothing[:1])
+    empty = Sequences(**columns, **tables, first=nothing, counted=nothing, tokens=nothing)
+    language = np.repeat(np.arange(3), [len(sequences) for sequences in alone])
+    which = np.concatenate([np.arange(len(sequences)) for sequences in alone])
+    order = np.random.default_rng(0).permutation(len(which))
+    epoch = np.full(len(which), 2)
+    together = draw_pairs(join(alone), which[order], pairing, 5, language[order], epoch)
+    for code, sequences in enumerate(alone):
+        mine = language[order] == code
+        by_itself = join([empty] * code + [sequences])
+        expected = draw_pairs(by_itself, which[order][mine], pairing, 5, code, epoch[mine])
+        for name, column in vars(expected).items():
+            np.testing.assert_array_equal(getattr(together, name)[mine], column)

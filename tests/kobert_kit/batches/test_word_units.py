@@ -64,6 +64,19 @@ def test_other_languages(vocabulary, kinds):
     ]
 
 
+class Pieces(list):
+    """A vocabulary of no more than pieces."""
+
+    def piece(self, number):
+        return self[number]
+
+
+def test_a_piece_of_marks_alone_goes_on_with_its_word():
+    # A vowel sign, an accent, a tone mark; then signs, and a mark that brings a letter.
+    pieces = ("▁न", "ि", "\u0301", "่", "▁", ".", "▁.", "₩", "a.", "▁7")
+    assert piece_kinds(Pieces(pieces)).tolist() == [1, 0, 0, 0, 1, 2, 2, 2, 0, 1]
+
+
 def test_where_no_spaces_are_written_each_piece_is_a_unit(vocabulary, kinds):
     text = "我们今天去学校。"
     ids = vocabulary.encode(text)

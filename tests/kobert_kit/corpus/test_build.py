@@ -235,6 +235,52 @@ def test_a_build_that_is_killed_at_any_moment_goes_on(
             assert not (tmp_path / f".{moment}.steps").exists()
 
 
+FULL = """
+import errno, sys
+from kobert_kit.cli import main
+from kobert_kit.corpus import blocks
+blocks.BLOCK = 500
+full_at, seen = int(sys.argv.pop(1)), 0
+def fill(event, arguments):
+    global seen
+    writes = event == "open" and isinstance(arguments[1], str) and set(arguments[1]) & set("wa")
+    if event == "os.mkdir" or writes:
+        seen += 1
+        if seen >= full_at > 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+sys.addaudithook(fill)
+try:
+    main()
+finally:
+    print(seen)
+"""
+
+
+def test_a_full_disk_loses_nothing_that_was_done(
+    vocab_folder, sample_inputs, small_blocks, tmp_path
+):
+    def build(full_at, out):
+        command = [sys.executable, "-c", FULL, str(full_at), "corpus", "build", sample_inputs[1]]
+        options = ["--vocab", vocab_folder, "--out", out]
+        return subprocess.run([*command, *options], capture_output=True, text=True)
+
+    whole = build(0, tmp_path / "whole")
+    writes = int(whole.stdout.splitlines()[-1])
+    for moment in (writes // 3, 2 * writes // 3, writes):
+        out = tmp_path / str(moment)
+        stopped = build(moment, out)
+        assert stopped.returncode == 2
+        assert stopped.stderr.splitlines()[-1] == (
+            "kobert: No space left on device: free some and run the same command again; what is "
+            "done is kept"
+        )
+        assert not out.exists()
+        again = build(0, out)
+        assert again.returncode == 0
+        assert int(again.stdout.splitlines()[-1]) < writes  # what was done was kept
+        assert files_of(out) == files_of(tmp_path / "whole")
+
+
 @pytest.mark.slow
 def test_morphemes_are_known_where_kiwi_splits(vocab_folder, vocabulary, tmp_path):
     pytest.importorskip("kiwipiepy")
@@ -265,6 +311,12 @@ def test_morphemes_are_not_known_otherwise(corpus, vocabulary):
 def test_an_existing_folder_is_not_overwritten(corpus_folder, vocab_folder):
     with pytest.raises(InputError, match="already there"):
         build_corpus([SAMPLE], vocab=vocab_folder, out=corpus_folder)
+
+
+@pytest.mark.parametrize("processes", [0, -1])
+def test_there_is_at_least_one_worker(vocab_folder, tmp_path, processes):
+    with pytest.raises(InputError, match=f"workers is {processes}; it must be at least 1"):
+        build_corpus([SAMPLE], vocab=vocab_folder, out=tmp_path / "c", workers=processes)
 
 
 @pytest.mark.parametrize("held_out", [-0.1, 0.9])

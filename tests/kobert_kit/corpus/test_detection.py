@@ -2,6 +2,7 @@ import gzip
 
 import pytest
 
+from kobert_kit.corpus import detection
 from kobert_kit.corpus.detection import detect
 from kobert_vocab.languages import find_language
 
@@ -31,6 +32,24 @@ from kobert_vocab.languages import find_language
 )
 def test_languages_are_told_by_script_and_then_by_words(text, code):
     assert detect(text) == code
+
+
+def test_a_few_kana_make_a_text_japanese():
+    assert detect("東京都庁前広場での集会案内") == "ja"  # two of thirteen letters
+    assert detect("我们的国家の这说为国个时会过对来没还发经长门问") == "zh-Hans"  # one of many
+
+
+def test_only_the_beginning_of_a_text_is_looked_at():
+    assert detect("오늘은 비가 온다. " * 200 + "The rain has come. " * 2_000) == "ko"
+
+
+def test_a_language_of_the_model_that_the_table_lacks_in_that_script_is_unknown(monkeypatch):
+    class Sure:
+        def classify(self, _):
+            return "volapük", 1.0
+
+    monkeypatch.setattr(detection, "_identifier", Sure)
+    assert detect("Binob in dom obik e vilob gololön.") == "und"
 
 
 def test_a_model_of_another_script_is_not_believed():

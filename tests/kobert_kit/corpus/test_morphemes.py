@@ -47,3 +47,19 @@ def test_the_first_byte_of_a_character_begins(vocabulary):
     text = "한 🫠"
     assert marked(vocabulary, text, [2]) == ["▁"]
     assert marked(vocabulary, "한🫠", [1]) == ["<0xF0>"]
+
+
+@pytest.mark.parametrize(
+    "character",
+    [["<0x41>"], ["<0xC3>", "<0xA9>"], ["<0xE1>", "<0x84>", "<0x80>"], ["<0xF0>"] + ["<0x9F>"] * 3],
+)
+def test_bytes_of_a_character_count_as_one(character):
+    # With another one of a single byte and a particle behind it.
+    found = token_starts(["▁", *character, "<0x41>", "에서"], "가가에서", [0, 2])
+    assert found == [True, *[False] * (len(character) + 1), True]
+
+
+def test_what_follows_a_character_in_bytes_may_begin_a_morpheme(vocabulary):
+    text = "한 🫠에서"
+    assert "<0xF0>" in vocabulary.pieces(text)
+    assert marked(vocabulary, text, [0, 3])[-1] == "에서"

@@ -82,6 +82,15 @@ def test_impossible_birthdays_are_no_resident_numbers(day, rest):
     assert mask_personal(f"번호 99{day}-{rest}번")[1].get("id") is None
 
 
+LAST_DAYS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+
+
+@pytest.mark.parametrize(("month", "last"), list(enumerate(LAST_DAYS, start=1)))
+def test_a_birthday_may_be_the_last_of_its_month_and_not_the_day_after(month, last):
+    assert_masked(f"00{month:02d}{last}-3123456", "id")
+    assert mask_personal(f"번호 00{month:02d}{last + 1}-3123456번")[1].get("id") is None
+
+
 def with_check_digit(head):
     doubled = [(2 * int(d) - 9 * (int(d) > 4)) for d in head[::-2]]
     total = sum(doubled) + sum(int(d) for d in head[-2::-2])
@@ -133,6 +142,8 @@ def test_addresses_are_found_before_particles(name, domain, after):
     ("text", "masked"),
     [
         ("hong골뱅이네이버닷컴으로", "<email>으로"),
+        ("카드 378282246310005로", "카드 <card>로"),
+        ("카드 3530-1113-3330-0000로", "카드 <card>로"),
         ("면허 11-12-345678-90 소지", "면허 <id> 소지"),
         ("면허는 서울 12-345678-90", "면허는 <id>"),
         ("여권번호 M12345678와", "여권번호 <id>와"),
@@ -167,6 +178,9 @@ def test_further_forms(text, masked):
         "131302-1234567",
         "4111 1111 1111 1112",
         "2024-11-22 010",
+        "4444 4444 4444 4448",
+        "9901011******",
+        "법인 등록 번호는 다음과 같음: 110111-1234567",
     ],
 )
 def test_other_numbers_stay(text):

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kobert_kit.corpus.sentences import LONG_PHRASES, LONGEST, split_sentences
+from kobert_kit.corpus.sentences import LONG_PHRASES, LONGEST, cut_at_blanks, split_sentences
 from kobert_vocab.languages import languages
 
 
@@ -32,6 +32,7 @@ def test_split(text, sentences):
         ("ko", "1. 목적은 이렇다. 2. 정의", ["1. 목적은 이렇다.", "2. 정의"]),
         ("ko", "가. 첫째이다. 나. 둘째", ["가. 첫째이다.", "나. 둘째"]),
         ("ko", "2013. 12. 3. 시행한다. 끝", ["2013. 12. 3. 시행한다.", "끝"]),
+        ("ko", "2013. 12. 31. 시행한다. 끝", ["2013. 12. 31. 시행한다.", "끝"]),
         ("ko", "정한다. <개정 2013. 12. 3.>", ["정한다. <개정 2013. 12. 3.>"]),
         ("ko", "나빠서 좋다.더 나빠도!좋아요!!또", ["나빠서 좋다.", "더 나빠도!좋아요!!", "또"]),
         ("ko", "봤다\n좋았어요\n끝", ["봤다", "좋았어요", "끝"]),
@@ -70,6 +71,20 @@ def test_no_sentence_is_longer_than_the_limit(text):
     assert len(sentences) >= 3
     assert " " not in text or {word for s in sentences for word in s.split()} == {"낱말들이요"}
     assert "".join(sentences).replace(" ", "") == text.replace(" ", "")
+
+
+@pytest.mark.parametrize(
+    ("sentence", "parts"),
+    [
+        ("ab cde fg", ["ab cde", "fg"]),  # a part may have all of the six characters
+        ("ab cdef g", ["ab", "cdef g"]),
+        ("abcdefgh i", ["abcdef", "gh i"]),
+        ("abcdef", ["abcdef"]),
+        ("      abcdef", ["abcdef"]),
+    ],
+)
+def test_parts_end_at_the_last_blank_that_fits(sentence, parts):
+    assert cut_at_blanks(sentence, 6) == parts
 
 
 @given(st.text(), st.sampled_from(sorted(languages())))

@@ -9,8 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kobert_kit.corpus import signatures
-from kobert_kit.corpus.signatures import BANDS, SHORTEST, bands, fingerprint
+from kobert_kit.corpus.signatures import (
+    BANDS,
+    SHORTEST,
+    WINDOW,
+    _window_hashes,
+    bands,
+    fingerprint,
+)
 
 WORDS = [a + b for a in "가나다라마바사아자차카타파하" for b in "람돌별숲길물불꽃"]
 
@@ -63,7 +69,7 @@ def test_windows_that_differ_in_a_digit_have_other_hashes():
     # The last of each eight bytes is where a sum of bare products would not tell them apart.
     digits = itertools.product(range(10), repeat=3)
     windows = [f"abcdefg{a}hijklmn{b}opqrstu{c}" for a, b, c in digits]
-    hashes = {int(signatures._window_hashes(window.encode())[0]) for window in windows}
+    hashes = {int(_window_hashes(window.encode())[0]) for window in windows}
     assert len(hashes) == len(windows)
 
 
@@ -87,6 +93,18 @@ def test_a_few_edits_leave_a_band_and_other_texts_share_none():
         found += share_of_bands(text_of(seed), " ".join(words)) > 0
         assert share_of_bands(text_of(seed), text_of(seed + 1000)) == 0
     assert found == 40  # Jaccard 0.97: each is missed with probability 1e-9
+
+
+@given(st.text(alphabet="aé가😀", min_size=WINDOW, max_size=60))
+def test_each_character_begins_a_window_that_its_24_bytes_alone_decide(text):
+    data = text.encode()
+    begins = [len(text[:place].encode()) for place in range(len(text))]
+    windows = [data[begin : begin + WINDOW] for begin in begins if begin + WINDOW <= len(data)]
+    hashes = _window_hashes(data)
+    assert len(hashes) == len(windows)
+    assert len(set(hashes.tolist())) == len(set(windows))
+    for window, found in zip(windows[:5] + windows[-5:], [*hashes[:5], *hashes[-5:]], strict=True):
+        assert _window_hashes(window)[0] == found
 
 
 @given(st.text(min_size=1), st.text(min_size=1))
