@@ -19,7 +19,7 @@ NEVER = 1e-12
 
 def budgets(lengths: Int64s, rate: float) -> Int64s:
     """How many tokens are chosen in sequences of these ``lengths``, special tokens counted in."""
-    rounded: Int64s = np.floor(rate * lengths + 0.5).astype(np.int64)
+    rounded: Int64s = np.rint(rate * lengths).astype(np.int64)  # halves to even, as in BERT's code
     return np.maximum(1, rounded)
 
 

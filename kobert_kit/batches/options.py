@@ -66,7 +66,9 @@ class Masking:
         """The rate of a step."""
         if self.last_rate is None:
             return self.rate
-        return self.rate + (self.last_rate - self.rate) * min(1.0, step / self.steps)
+        if step >= self.steps:
+            return self.last_rate
+        return self.rate + (self.last_rate - self.rate) * step / self.steps
 
     @property
     def highest_rate(self) -> float:

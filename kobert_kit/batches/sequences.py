@@ -181,7 +181,7 @@ def _stretches(
         own = starts[to] - starts[at]
         begins.append(at)
         ends.append(to)
-        text.append(np.minimum(target, np.where((to - at == 1) & partner, 2 * own, own)))
+        text.append(np.minimum(room, np.where((to - at == 1) & partner, 2 * own, own)))
         at, stop = to[to < stop], stop[to < stop]
     begin, end = _in_order(begins, ends)
     _, tokens = _in_order(begins, text)

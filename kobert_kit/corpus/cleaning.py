@@ -17,7 +17,7 @@ from kobert_kit.corpus.mash import drop_mash
 
 # A menu has its lines on top and again at the bottom; a poem repeats its refrain.
 LONG_DOCUMENT = 20  # lines
-LONG_LINE = 5  # words; a shorter line may be a heading or an answer
+LONG_LINE = 5  # blanks; a line of fewer words may be a heading or an answer
 
 _NOTHING: Mapping[str, int] = MappingProxyType({})
 

@@ -40,7 +40,7 @@ def test_an_exact_count_is_chosen_and_never_a_special_token(lengths, rate, seed)
     chosen = choose(np.ones_like(special), sequence, special, budgets(lengths, rate), keys)
     assert not (chosen & special).any()
     for i, length in enumerate(lengths):
-        assert chosen[sequence == i].sum() == min(max(1, int(rate * length + 0.5)), length - 2)
+        assert chosen[sequence == i].sum() == min(max(1, round(rate * length)), length - 2)
 
 
 @settings(deadline=None)
@@ -143,6 +143,9 @@ def test_the_rate_follows_its_schedule():
     )
     assert masking.highest_rate == 0.3
     assert Masking(rate=0.2).rate_at(10**6) == 0.2
+    assert (
+        Masking(rate=0.4, last_rate=0.1, steps=3).rate_at(3) == 0.1
+    )  # and not 0.09999999999999998
 
 
 def test_a_higher_rate_keeps_what_a_lower_one_chose():
