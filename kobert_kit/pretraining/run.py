@@ -1,12 +1,15 @@
 """The pretraining loop."""
 
+import hashlib
 import json
 import logging
+import os
 import signal
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 from shutil import copyfile, rmtree
 from types import FrameType
@@ -15,6 +18,7 @@ from typing import IO
 import torch
 from tqdm import tqdm
 
+from kobert_kernels import dispatch
 from kobert_kit.batches.batch import IGNORED
 from kobert_kit.batches.batches import Batches
 from kobert_kit.batches.counter_random import DROPOUT, below
@@ -48,6 +52,8 @@ class _Run:
     optimizer: torch.optim.Optimizer
     identity: dict[str, object]
     """What must not change when a run goes on."""
+    made_with: dict[str, object]
+    """What must not change for it to go on bit for bit."""
     step: int = 0
 
 
@@ -74,7 +80,9 @@ def pretrain(
         refuse_existing(config.out)
     run = _prepare(config)
     if resume:
-        run.step = load_checkpoint(config.out, run.model, run.optimizer, run.identity)
+        run.step = load_checkpoint(
+            *(config.out, run.model, run.optimizer), run.identity, run.made_with
+        )
     config.out.mkdir(parents=True, exist_ok=True)
     (config.out / "config.toml").write_text(to_toml(config), encoding="utf-8")
     _drop_metrics_after(config.out / METRICS, run.step)
@@ -118,7 +126,19 @@ def _prepare(config: PretrainConfig) -> _Run:
         "optimizer": asdict(config.optimizer),
     }
     optimizer = make_optimizer(model, config.optimizer)
-    return _Run(config, device, vocabulary, batches, model, optimizer, identity)
+    made_with = _made_with(device)
+    return _Run(config, device, vocabulary, batches, model, optimizer, identity, made_with)
+
+
+def _made_with(device: torch.device) -> dict[str, object]:
+    versions: dict[str, object] = {name: version(name) for name in ("kobert-kit", "torch")}
+    # Which kernels run is settled by a table and by what the environment overrides.
+    table = hashlib.sha256(dispatch.TABLE.read_bytes()).hexdigest()
+    return versions | {
+        "device": torch.cuda.get_device_name() if device.type == "cuda" else device.type,
+        "kernel table": table,
+        dispatch.VARIABLE: os.environ.get(dispatch.VARIABLE, ""),
+    }
 
 
 def _device(config: PretrainConfig) -> torch.device:
@@ -154,7 +174,9 @@ def _loop(run: _Run, metrics: IO[str], stop: "_Stop") -> Evaluation:
 
 def _save_and_evaluate(run: _Run, metrics: IO[str]) -> Evaluation:
     # In this order, since whoever sends SIGTERM may not wait for an evaluation.
-    save_checkpoint(run.config.out, run.step, run.model, run.optimizer, run.identity)
+    save_checkpoint(
+        *(run.config.out, run.step, run.model, run.optimizer), run.identity, run.made_with
+    )
     evaluation = _evaluate(run)
     _write_row(metrics, {"step": run.step, "evaluation": asdict(evaluation)})
     following = evaluation.next_accuracy

@@ -193,6 +193,51 @@ def test_only_two_checkpoints_are_kept(config):
     assert names == ["step-00000009", "step-00000012"]
 
 
+def flip_a_bit(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+DAMAGE = {
+    "a flipped bit": flip_a_bit,
+    "a cut file": lambda path: path.write_bytes(path.read_bytes()[:-9]),
+    "no file": lambda path: path.unlink(),
+}
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "optimizer.safetensors", "state.json"])
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+def test_a_damaged_checkpoint_is_put_aside_and_the_one_before_it_goes_on(
+    config, tmp_path, caplog, damage, file
+):
+    pretrain(config)
+    expected, checkpoints = weights_of(config.out), config.out / "checkpoints"
+    damage(checkpoints / "step-00000012" / file)
+    pretrain(config, resume=True)
+    assert f"{checkpoints / 'step-00000012'}: {file} is" in caplog.text
+    assert same_bits(weights_of(config.out), expected)
+    names = {path.name for path in checkpoints.iterdir()}
+    assert names == {"damaged-step-00000012", "step-00000006", "step-00000012"}
+    again = [row["step"] for row in metrics_of(config.out)]
+    assert again == [*range(1, 7), 6, *range(7, 13), 12]
+
+
+def test_with_every_checkpoint_damaged_there_is_nothing_to_resume(config):
+    pretrain(config)
+    for path in (config.out / "checkpoints").rglob("state.json"):
+        path.write_text("{}")
+    with pytest.raises(InputError, match="no checkpoint to resume from"):
+        pretrain(config, resume=True)
+
+
+def test_other_kernels_are_no_reason_to_stop_but_to_warn(config, caplog, monkeypatch):
+    pretrain(config)
+    monkeypatch.setenv("KOBERT_KERNELS", "layer_norm=torch")
+    pretrain(config, resume=True)
+    assert "goes on with layer_norm=torch: the last bits" in caplog.text
+
+
 def test_resuming_another_run_is_refused(config):
     pretrain(config)
     with pytest.raises(InputError, match="its seed is 0, this run's is 5"):
