@@ -196,6 +196,7 @@ def corpus_build(
     workers: int = 1,
     strict: bool = False,
     work: Path | None = None,
+    ray: bool = False,
 ) -> None:
     """Clean text, drop copies, mask personal data, and turn it into token shards.
 
@@ -209,6 +210,8 @@ def corpus_build(
         workers: Processes.
         strict: Stop at the first fault in an input; by default it is left out and counted.
         work: Folder for finished parts, kept afterwards; a later build takes from it what it can.
+        ray: Make the parts on the Ray cluster that RAY_ADDRESS names, or else on --workers
+            processes of a Ray started here. All machines must see the inputs, --out and --work.
     """
     from kobert_kit.corpus.build import build_corpus
 
@@ -221,6 +224,7 @@ def corpus_build(
         workers=workers,
         strict=strict,
         work=work,
+        ray=ray,
     )
     counts = manifest.languages.values()
     print(  # noqa: T201

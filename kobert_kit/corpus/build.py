@@ -5,7 +5,6 @@ all parts are there, copies are found among them, and what stays is written into
 steps that are kept until the corpus is there, so that a build that stopped goes on where it was.
 """
 
-import json
 import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -16,20 +15,21 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from kobert_kit.corpus.blocks import BLOCK, blocks
+from kobert_kit.corpus.blocks import BLOCK, tasks_of
 from kobert_kit.corpus.documents import Documents
 from kobert_kit.corpus.duplicates import EXACT, NEAR, find_duplicates
 from kobert_kit.corpus.part import PartCounts, Splitter
+from kobert_kit.corpus.ray_parts import make_parts_with_ray
 from kobert_kit.corpus.shard_writer import ShardWriter
 from kobert_kit.corpus.shards import Manifest, SourceCounts, SourceFile
 from kobert_kit.corpus.workers import PartMaker, Task, make_parts
 from kobert_vocab.errors import InputError
 from kobert_vocab.new_folder import new_folder, refuse_existing
-from kobert_vocab.reading import Document, Problems, Source, find_sources, reading
+from kobert_vocab.reading import Problems, Source, find_sources, reading
 from kobert_vocab.steps import Step, Steps, steps_of
 from kobert_vocab.vocabulary import Vocabulary
 
-READ, COPIES = "read.json", "copies.npy"
+COPIES = "copies.npy"
 REASONS = {EXACT: "exact copy", NEAR: "near copy"}
 EXAMPLES = 5  # dropped documents shown for each reason
 
@@ -44,6 +44,7 @@ class _Options:
     sentences: Splitter
     workers: int
     strict: bool
+    ray: bool
 
     def __post_init__(self) -> None:
         if not 0 <= self.held_out <= 0.5:
@@ -71,6 +72,7 @@ def build_corpus(
     workers: int = 1,
     strict: bool = False,
     work: Path | None = None,
+    ray: bool = False,
 ) -> Manifest:
     """Read ``inputs``, clean, split and encode them, and write the corpus folder ``out``.
 
@@ -84,15 +86,19 @@ def build_corpus(
         held_out: share of each language's documents that training never sees.
         sentences: what splits Korean text; ``kiwi`` also finds the morphemes that masks of whole
             morphemes need, and takes a hundred times as long.
-        workers: processes.
+        workers: processes; with ``ray`` those of a Ray that is started on this machine.
         strict: stop at the first fault in an input instead of leaving it out and counting it.
         work: folder for the steps, kept when all is done. By default one beside ``out``, which goes
             when all is done.
+        ray: make the parts on the Ray cluster that the environment variable ``RAY_ADDRESS`` names,
+            or with ``workers`` processes of a Ray started here. All machines must see the inputs
+            and the steps, by the same paths, and have the same version of this kit.
 
     Raises:
         InputError: an input, the vocabulary or an option cannot be used, or nothing is left.
+        ChildError: a worker process died; what is done is kept for the next try.
     """
-    options = _Options(held_out, sentences, workers, strict)
+    options = _Options(held_out, sentences, workers, strict, ray)
     refuse_existing(out)
     sources = find_sources(inputs)
     vocabulary = Vocabulary.load(vocab)
@@ -104,7 +110,11 @@ def _build(
     sources: Sequence[Source], vocabulary: Vocabulary, steps: Steps, out: Path, options: _Options
 ) -> Manifest:
     made = [_Made(source) for source in sources]
-    _make_parts(made, PartMaker(steps.folder, vocabulary, options.sentences), steps, options)
+    # Absolute, because another machine stands in another folder.
+    maker = PartMaker(steps.folder.absolute(), vocabulary, options.sentences, BLOCK)
+    if options.ray:
+        make_parts_with_ray(sources, maker, workers=options.workers, strict=options.strict)
+    _make_parts(made, maker, options)
     with new_folder(out) as folder:
         writer = ShardWriter(folder, len(vocabulary), morphemes=options.sentences == "kiwi")
         counts, examples = _merge(made, _copies(made, steps), writer)
@@ -120,49 +130,21 @@ def _build(
         )
 
 
-def _make_parts(made: Sequence[_Made], maker: PartMaker, steps: Steps, options: _Options) -> None:
-    """Read all sources and fill in their parts."""
+def _make_parts(made: Sequence[_Made], maker: PartMaker, options: _Options) -> None:
+    """Read all sources and fill in their parts; what Ray has made is there already."""
     owners: list[_Made] = []
     with reading([one.source for one in made], "corpus") as read:
 
         def tasks() -> Iterator[Task | Step]:
             for one in made:
                 problems = None if options.strict else one.problems
-                for task in _tasks(one, read(one.source, problems), maker, steps):
+                documents = read(one.source, problems)
+                for task in tasks_of(one.source, documents, one.problems, maker):
                     owners.append(one)
                     yield task
 
         for number, part in enumerate(make_parts(maker, tasks(), options.workers)):
             owners[number].parts.append(part)
-
-
-def _tasks(
-    one: _Made, documents: Iterator[Document], maker: PartMaker, steps: Steps
-) -> Iterator[Task | Step]:
-    """The blocks of a source, or the parts that were made of them before."""
-    identity = one.source.identity()
-    shaped_by = {"source": identity, "characters": BLOCK}
-    read = steps.existing("read", shaped_by)
-    if read is not None:
-        about = json.loads((read.folder / READ).read_text(encoding="utf-8"))
-        parts = [maker.existing(identity, number) for number in range(about["blocks"])]
-        if all(parts):
-            one.problems = Problems(Counter(about["problems"]), about["messages"])
-            yield from filter(None, parts)
-            return
-    number = 0
-    for number, block in enumerate(blocks(documents), 1):
-        yield maker.existing(identity, number - 1) or Task(identity, number - 1, block)
-    about = {
-        "blocks": number,
-        "problems": one.problems.counts,
-        "messages": one.problems.messages,
-    }
-
-    def write(folder: Path) -> None:
-        (folder / READ).write_text(json.dumps(about, ensure_ascii=False), encoding="utf-8")
-
-    steps.run("read", shaped_by, write, one_of_many=True)
 
 
 def _copies(made: Sequence[_Made], steps: Steps) -> Step:

@@ -35,18 +35,22 @@ class PartMaker:
         folder: of the steps; one that all processes and machines see.
         vocabulary: what encodes.
         splitter: what splits Korean text into sentences.
+        characters: of a block, at which sources are cut.
     """
 
-    def __init__(self, folder: Path, vocabulary: Vocabulary, splitter: Splitter) -> None:
-        self._folder, self._vocabulary, self._splitter = folder, vocabulary, splitter
+    def __init__(
+        self, folder: Path, vocabulary: Vocabulary, splitter: Splitter, characters: int
+    ) -> None:
+        self.steps, self.characters = Steps(folder), characters
+        self._vocabulary, self._splitter = vocabulary, splitter
 
     def existing(self, source: str, number: int) -> Step | None:
         """The part that an earlier run has made, if it is whole."""
-        return Steps(self._folder).existing("part", self._shaped_by(source, number))
+        return self.steps.existing("part", self._shaped_by(source, number))
 
     def __call__(self, task: Task) -> Step:
-        """The part of ``task``."""
-        return Steps(self._folder).run(
+        """The part of ``task``, as it was made before or made now."""
+        return self.steps.run(
             "part",
             self._shaped_by(task.source, task.number),
             lambda folder: make_part(task.block, folder, self._vocabulary, self._splitter),
@@ -57,6 +61,7 @@ class PartMaker:
         return {
             "source": source,
             "block": number,
+            "characters": self.characters,
             "vocabulary": self._vocabulary.fingerprint,
             "sentences": self._splitter,
             "cleaning": CLEANING,

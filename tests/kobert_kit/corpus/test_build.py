@@ -10,7 +10,7 @@ import pytest
 
 from kobert_kit.batches.batches import Batches
 from kobert_kit.batches.options import Masking
-from kobert_kit.corpus import blocks, workers
+from kobert_kit.corpus import build, workers
 from kobert_kit.corpus.build import build_corpus
 from kobert_kit.corpus.sentences import split_sentences
 from kobert_kit.corpus.shards import Corpus
@@ -158,7 +158,7 @@ def files_of(folder):
 
 @pytest.fixture
 def small_blocks(monkeypatch):
-    monkeypatch.setattr(blocks, "BLOCK", 500)
+    monkeypatch.setattr(build, "BLOCK", 500)
 
 
 def test_workers_change_nothing(vocab_folder, sample_inputs, small_blocks, tmp_path):
@@ -191,9 +191,9 @@ def test_a_changed_source_is_read_again(vocab_folder, write, tmp_path):
 
 KILLED = """
 import os, signal, sys
-from kobert_kit.corpus import blocks, build
+from kobert_kit.corpus import build
 from kobert_vocab import steps
-blocks.BLOCK = 500
+build.BLOCK = 500
 die_at, seen, replace = int(sys.argv[1]), 0, os.replace
 def count(event, arguments):
     global seen
@@ -238,8 +238,8 @@ def test_a_build_that_is_killed_at_any_moment_goes_on(
 FULL = """
 import errno, sys
 from kobert_kit.cli import main
-from kobert_kit.corpus import blocks
-blocks.BLOCK = 500
+from kobert_kit.corpus import build
+build.BLOCK = 500
 full_at, seen = int(sys.argv.pop(1)), 0
 def fill(event, arguments):
     global seen

@@ -5,8 +5,8 @@ import shutil
 
 import pytest
 
-from kobert_kit.corpus import blocks
-from kobert_kit.corpus.build import EXAMPLES, READ, build_corpus
+from kobert_kit.corpus.blocks import READ
+from kobert_kit.corpus.build import EXAMPLES, build_corpus
 from kobert_kit.corpus.shards import Corpus
 from kobert_vocab.errors import InputError
 
@@ -45,7 +45,7 @@ def test_faults_are_counted_though_their_source_is_not_read_again(build):
 
 
 def test_a_part_that_is_lost_is_made_again(build, monkeypatch, tmp_path):
-    monkeypatch.setattr(blocks, "BLOCK", 100)
+    monkeypatch.setattr("kobert_kit.corpus.build.BLOCK", 100)
     documents = texts(*numbered(range(20)))
     first = build("1", ko=documents)
     parts = sorted((tmp_path / "work").glob("part-*"))
@@ -57,7 +57,7 @@ def test_a_part_that_is_lost_is_made_again(build, monkeypatch, tmp_path):
 def test_copies_are_found_across_blocks_and_sources_and_counted_where_they_stand(
     build, monkeypatch, tmp_path
 ):
-    monkeypatch.setattr(blocks, "BLOCK", 100)
+    monkeypatch.setattr("kobert_kit.corpus.build.BLOCK", 100)
     first, second = numbered(range(10)), numbered(range(5, 15))
     manifest = build("1", first=texts(*first, *first[:2]), second=texts(*second))
     rows = [(row.source, row.read, row.kept, dict(row.dropped)) for row in manifest.counts]
@@ -70,7 +70,7 @@ def test_copies_are_found_across_blocks_and_sources_and_counted_where_they_stand
 
 
 def test_what_is_dropped_in_many_blocks_is_added_up_and_a_few_are_shown(build, monkeypatch):
-    monkeypatch.setattr(blocks, "BLOCK", 60)
+    monkeypatch.setattr("kobert_kit.corpus.build.BLOCK", 60)
     english = [f"{n} English sentences stand in a Korean file." for n in range(12)]
     manifest = build("1", ko=texts(*english, *numbered(range(3)), "ㅡ", "!"))
     (row,) = manifest.counts

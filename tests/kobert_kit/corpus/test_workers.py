@@ -15,7 +15,7 @@ def task_of(source, number, text="오늘은 비가 온다."):
 
 @pytest.fixture
 def maker(tmp_path, vocabulary):
-    return PartMaker(tmp_path, vocabulary, "rules")
+    return PartMaker(tmp_path, vocabulary, "rules", 1_000)
 
 
 class Another:
@@ -31,8 +31,12 @@ def test_a_part_is_found_again_by_all_that_shapes_it_and_by_nothing_less(
     assert maker.existing("news", 3).folder == made.folder
     assert maker.existing("other", 3) is None
     assert maker.existing("news", 4) is None
-    assert PartMaker(tmp_path, vocabulary, "kiwi").existing("news", 3) is None
-    assert PartMaker(tmp_path, Another(), "rules").existing("news", 3) is None
+    for others in (
+        (vocabulary, "kiwi", 1_000),
+        (Another(), "rules", 1_000),
+        (vocabulary, "rules", 9),
+    ):
+        assert PartMaker(tmp_path, *others).existing("news", 3) is None
     for name in ("CLEANING", "VERSION"):
         with monkeypatch.context() as patch:
             patch.setattr(workers, name, "changed")

@@ -47,7 +47,7 @@ def read_documents(source: Source, problems: Problems | None = None) -> Iterator
             without text; a package to read it with is missing, or the hub cannot be reached.
         OSError: the disk cannot be read.
     """
-    for document, _ in _placed(source, report_to(problems)):
+    for document, _ in read_with_places(source, problems):
         yield document
 
 
@@ -85,7 +85,7 @@ def reading(sources: Sequence[Source], task: str) -> Iterator[Reader]:
 
         def read(source: Source, problems: Problems | None = None) -> Iterator[Document]:
             start = bar.n if total is None else before[source]
-            for document, place in _placed(source, report_to(problems)):
+            for document, place in read_with_places(source, problems):
                 yield document
                 bar.update(start + place - bar.n)
 
@@ -94,8 +94,11 @@ def reading(sources: Sequence[Source], task: str) -> Iterator[Reader]:
             bar.update(total - bar.n)
 
 
-def _placed(source: Source, report: Report) -> Iterator[tuple[Document, int]]:
-    """Documents, each with how many bytes of the source have been read by then."""
+def read_with_places(
+    source: Source, problems: Problems | None = None
+) -> Iterator[tuple[Document, int]]:
+    """As `read_documents`, each with how many (packed) bytes of the source are read by then."""
+    report = report_to(problems)
     found = False
     for row, read in _rows(source, report):
         if row.text.strip():
