@@ -8,6 +8,7 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
+from weakref import WeakValueDictionary
 
 from kobert_kit.corpus.part import RawDocument, Splitter, make_part
 from kobert_kit.corpus.signatures import VERSION
@@ -84,8 +85,15 @@ def make_parts(maker: PartMaker, tasks: Iterable[Task | Step], workers: int) -> 
     pool = ProcessPoolExecutor(workers, get_context("spawn"), _ready, (maker,))
     try:
         waiting: deque[Future[Step] | Step] = deque()
+        # A source that is given twice has the same parts; two workers would both make them.
+        futures: WeakValueDictionary[tuple[str, int], Future[Step]] = WeakValueDictionary()
         for task in tasks:
-            waiting.append(pool.submit(_work, task) if isinstance(task, Task) else task)
+            if isinstance(task, Task):
+                future = futures.get(task[:2]) or pool.submit(_work, task)
+                futures[task[:2]] = future
+                waiting.append(future)
+            else:
+                waiting.append(task)
             while len(waiting) > 2 * workers:
                 yield _result(waiting.popleft())
         while waiting:

@@ -168,6 +168,14 @@ def test_workers_change_nothing(vocab_folder, sample_inputs, small_blocks, tmp_p
     assert files_of(tmp_path / "1") == files_of(tmp_path / "2")
 
 
+def test_a_file_given_twice_is_a_copy_of_itself(
+    vocab_folder, sample_inputs, small_blocks, tmp_path
+):
+    once = build_corpus(sample_inputs[:1], vocab=vocab_folder, out=tmp_path / "1")
+    twice = build_corpus(sample_inputs[:1] * 2, vocab=vocab_folder, out=tmp_path / "2", workers=2)
+    assert twice.languages == once.languages
+
+
 def test_a_finished_part_is_not_made_again(
     vocab_folder, sample_inputs, small_blocks, tmp_path, monkeypatch
 ):

@@ -1,5 +1,6 @@
 import os
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
@@ -67,6 +68,19 @@ def test_no_more_than_two_blocks_for_each_worker_are_ahead(maker):
         next(parts)
         assert taken["blocks"] <= done + 2 * 2
     parts.close()
+
+
+def test_equal_tasks_are_one_for_the_workers(maker, monkeypatch):
+    submitted, submit = [], ProcessPoolExecutor.submit
+
+    def counted(self, work, task):
+        submitted.append(task.number)
+        return submit(self, work, task)
+
+    monkeypatch.setattr(ProcessPoolExecutor, "submit", counted)
+    parts = list(make_parts(maker, [task_of("news", number) for number in (0, 1, 0)], 2))
+    assert submitted == [0, 1]
+    assert parts[0] == parts[2] != parts[1]
 
 
 class Deadly:
