@@ -39,8 +39,8 @@ RUN_LEFT = 3  # what is left of it: ㅋㅋㅋ; the vocabulary's pieces know two 
 _STEP = 5
 _RUN = re.compile(rf"(\S)\1{{{LONGEST_RUN - 1},}}")
 # A run of 20 covers four of the places 0, 5, 10 ...: a text of every fifth character is searched
-# for three equal neighbours first, in a fifth of the time.
-_RUN_IN_FIFTHS = re.compile(r"(\S)\1\1")
+# for four equal neighbours first, in a fifth of the time.
+_RUN_IN_FIFTHS = re.compile(r"(\S)\1\1\1")
 
 
 def mend_encoding(text: str, changes: Changes) -> str:

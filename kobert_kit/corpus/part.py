@@ -188,6 +188,8 @@ def _starts(
 ) -> Bools:
     """Where morphemes begin among the ids of ``sentences``."""
     starts = np.zeros(sum(map(len, encoded)), dtype=np.bool_)
+    if all(isinstance(sentence, str) for sentence in sentences):
+        return starts
     at = 0
     for sentence, ids in zip(sentences, encoded, strict=True):
         if not isinstance(sentence, str):
