@@ -9,13 +9,14 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from shutil import rmtree
 from typing import Any
 
-import torch
 from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.optim import Optimizer
 
 from kobert_kit.encoder import PretrainingModel
 from kobert_vocab.errors import InputError
@@ -31,7 +32,7 @@ def save_checkpoint(
     run: Path,
     step: int,
     model: PretrainingModel,
-    optimizer: torch.optim.Optimizer,
+    optimizers: Sequence[Optimizer],
     identity: Mapping[str, object],
     made_with: Mapping[str, object],
 ) -> None:
@@ -41,7 +42,7 @@ def save_checkpoint(
         run: the run's folder.
         step: batches done.
         model: its weights are written as a Hugging Face folder.
-        optimizer: its state is written by the number of the parameter.
+        optimizers: their states are written by the numbers of optimiser and parameter.
         identity: what must be the same for the run to go on (seed, fingerprints ...).
         made_with: what must be the same for it to go on bit for bit (versions, kernels ...).
     """
@@ -49,7 +50,7 @@ def save_checkpoint(
     if not target.exists():
         with new_folder(target) as partial:
             model.save_pretrained(partial)
-            save_file(_flat(optimizer), partial / OPTIMIZER)
+            save_file(_flat(optimizers), partial / OPTIMIZER)
             state = {
                 "step": step,
                 "identity": identity,
@@ -66,11 +67,11 @@ def save_checkpoint(
 def load_checkpoint(
     run: Path,
     model: PretrainingModel,
-    optimizer: torch.optim.Optimizer,
+    optimizers: Sequence[Optimizer],
     identity: Mapping[str, object],
     made_with: Mapping[str, object],
 ) -> int:
-    """Read the newest whole checkpoint of a run into ``model`` and ``optimizer``.
+    """Read the newest whole checkpoint of a run into ``model`` and ``optimizers``.
 
     Damaged ones are put aside.
 
@@ -94,7 +95,7 @@ def load_checkpoint(
                 *(name, state["made_with"].get(name), value),
             )
     model.load_state_dict(PretrainingModel.from_pretrained(folder).state_dict())
-    _unflatten(optimizer, load_file(folder / OPTIMIZER))
+    _unflatten(optimizers, load_file(folder / OPTIMIZER))
     return int(state["step"])
 
 
@@ -165,17 +166,20 @@ def _checkpoints(run: Path) -> list[Path]:
     return sorted((run / "checkpoints").glob("step-*"), reverse=True)
 
 
-def _flat(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    state = optimizer.state_dict()["state"]
+def _flat(optimizers: Sequence[Optimizer]) -> dict[str, Tensor]:
     return {
-        f"{number}.{name}": value for number, row in state.items() for name, value in row.items()
+        f"{number}.{parameter}.{name}": value
+        for number, optimizer in enumerate(optimizers)
+        for parameter, row in optimizer.state_dict()["state"].items()
+        for name, value in row.items()
     }
 
 
-def _unflatten(optimizer: torch.optim.Optimizer, flat: dict[str, torch.Tensor]) -> None:
-    state: dict[int, dict[str, torch.Tensor]] = {}
+def _unflatten(optimizers: Sequence[Optimizer], flat: Mapping[str, Tensor]) -> None:
+    states: list[dict[int, dict[str, Tensor]]] = [{} for _ in optimizers]
     for key, value in flat.items():
-        number, name = key.split(".")
-        state.setdefault(int(number), {})[name] = value
-    groups = optimizer.state_dict()["param_groups"]
-    optimizer.load_state_dict({"state": state, "param_groups": groups})
+        number, parameter, name = key.split(".")
+        states[int(number)].setdefault(int(parameter), {})[name] = value
+    for optimizer, state in zip(optimizers, states, strict=True):
+        groups = optimizer.state_dict()["param_groups"]
+        optimizer.load_state_dict({"state": state, "param_groups": groups})

@@ -39,8 +39,16 @@ class ModelConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerConfig:
-    """AdamW with a linear schedule."""
+    """How weights change. Defaults: AdamW with a linear schedule."""
 
+    kind: Literal["adamw", "bert", "muon"] = "adamw"
+    """bert is the Adam of BERT's code, without the correction of its beginning; muon is for the
+    matrices of the layers, with AdamW for the rest."""
+    schedule: Literal["linear", "bert", "cosine", "wsd", "wsd_sqrt"] = "linear"
+    """How the rate falls after the warm-up. bert: in a line that begins at the first step. wsd: it
+    stays, and falls at the end, in a line or by a square root."""
+    decay: float = 0.1
+    """Share of the steps at the end in which the rate of wsd falls."""
     learning_rate: float = 1e-4
     """Its peak, at the end of the warm-up."""
     warmup: float = 0.01
@@ -71,6 +79,12 @@ class PretrainConfig:
     """Batches to train on."""
     seed: int = 0
     """Names the weights at the start, the order of the text, masks and dropout."""
+    accumulate: int = 1
+    """Parts that each batch is worked on in, one after another, to take less memory."""
+    loaders: int = 1
+    """Processes that make batches ahead; with 0 each is made when it is needed."""
+    bad_step: Literal["stop", "skip"] = "stop"
+    """What to do when the loss or the gradient is not a number: stop, or leave the batch out."""
     evaluate_every: int = 1000
     """Steps between evaluations on the held-out documents."""
     evaluate_sequences: int = 32
@@ -86,11 +100,19 @@ class PretrainConfig:
     def __post_init__(self) -> None:
         for name, value in (
             ("steps", self.steps),
+            ("accumulate", self.accumulate),
             ("evaluate_every", self.evaluate_every),
             ("evaluate_sequences", self.evaluate_sequences),
         ):
             if value < 1:
                 raise InputError(f"{name} is {value}; it must be at least 1")
+        if self.loaders < 0:
+            raise InputError(f"loaders is {self.loaders}; it must be at least 0")
+        if self.data.windows % self.accumulate:
+            raise InputError(
+                f"data.windows is {self.data.windows}, which cannot be shared out to "
+                f"{self.accumulate} parts (accumulate)"
+            )
         if self.data.length > self.model.max_positions:
             raise InputError(
                 f"data.length is {self.data.length}; the model has only model.max_positions "
@@ -100,6 +122,8 @@ class PretrainConfig:
             raise InputError("optimizer.learning_rate must be above 0")
         if not 0 <= self.optimizer.warmup < 1:
             raise InputError(f"optimizer.warmup is {self.optimizer.warmup}; it is a share, [0, 1)")
+        if not 0 < self.optimizer.decay <= 1:
+            raise InputError(f"optimizer.decay is {self.optimizer.decay}; it is a share, (0, 1]")
 
 
 def flags_from_toml(path: Path, only: Collection[str] | None = None) -> list[str]:

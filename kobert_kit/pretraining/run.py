@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -19,17 +19,19 @@ import torch
 from tqdm import tqdm
 
 from kobert_kernels import dispatch
-from kobert_kit.batches.batch import IGNORED
+from kobert_kit.batches.batch import Batch
 from kobert_kit.batches.batches import Batches
 from kobert_kit.batches.counter_random import DROPOUT, below
+from kobert_kit.batches.loader import load
 from kobert_kit.corpus.shards import Corpus
 from kobert_kit.encoder import EncoderConfig, PretrainingModel
 from kobert_kit.pretraining.checkpoint import load_checkpoint, save_checkpoint
 from kobert_kit.pretraining.config import PretrainConfig, to_toml
 from kobert_kit.pretraining.evaluation import Evaluation, evaluate, examples
-from kobert_kit.pretraining.optimizer import learning_rate, make_optimizer
+from kobert_kit.pretraining.optimizers import make_optimizers
 from kobert_kit.pretraining.report import write_report
-from kobert_kit.pretraining.step import BatchTensors, losses
+from kobert_kit.pretraining.schedule import learning_rate
+from kobert_kit.pretraining.step import BatchTensors, Losses, losses
 from kobert_vocab.errors import InputError
 from kobert_vocab.new_folder import new_folder, refuse_existing
 from kobert_vocab.vocabulary import Vocabulary
@@ -49,7 +51,7 @@ class _Run:
     vocabulary: Vocabulary
     batches: Batches
     model: PretrainingModel
-    optimizer: torch.optim.Optimizer
+    optimizers: list[torch.optim.Optimizer]
     identity: dict[str, object]
     """What must not change when a run goes on."""
     made_with: dict[str, object]
@@ -81,7 +83,7 @@ def pretrain(
     run = _prepare(config)
     if resume:
         run.step = load_checkpoint(
-            *(config.out, run.model, run.optimizer), run.identity, run.made_with
+            *(config.out, run.model, run.optimizers), run.identity, run.made_with
         )
     config.out.mkdir(parents=True, exist_ok=True)
     (config.out / "config.toml").write_text(to_toml(config), encoding="utf-8")
@@ -123,11 +125,12 @@ def _prepare(config: PretrainConfig) -> _Run:
         "model": asdict(config.model),
         "data": json.loads(json.dumps(asdict(config.data))),  # as it will be read back
         "batches": batches.fingerprint,
+        "accumulate": config.accumulate,
         "optimizer": asdict(config.optimizer),
     }
-    optimizer = make_optimizer(model, config.optimizer)
+    optimizers = make_optimizers(model, config.optimizer)
     made_with = _made_with(device)
-    return _Run(config, device, vocabulary, batches, model, optimizer, identity, made_with)
+    return _Run(config, device, vocabulary, batches, model, optimizers, identity, made_with)
 
 
 def _made_with(device: torch.device) -> dict[str, object]:
@@ -152,9 +155,11 @@ def _device(config: PretrainConfig) -> torch.device:
 def _loop(run: _Run, metrics: IO[str], stop: "_Stop") -> Evaluation:
     config, first = run.config, run.step
     evaluation: Evaluation | None = None
+    steps = range(first, config.steps)
+    loaded = load(run.batches, steps, parts=config.accumulate, workers=config.loaders)
     with tqdm(total=config.steps, initial=first, unit="step", desc="pretrain", disable=None) as bar:
         while run.step < config.steps and not stop.asked:
-            row = _train_step(run)
+            row = _train_step(run, loaded)
             run.step += 1
             evaluation = None  # of the model before this step
             _write_row(metrics, row)
@@ -175,7 +180,7 @@ def _loop(run: _Run, metrics: IO[str], stop: "_Stop") -> Evaluation:
 def _save_and_evaluate(run: _Run, metrics: IO[str]) -> Evaluation:
     # In this order, since whoever sends SIGTERM may not wait for an evaluation.
     save_checkpoint(
-        *(run.config.out, run.step, run.model, run.optimizer), run.identity, run.made_with
+        *(run.config.out, run.step, run.model, run.optimizers), run.identity, run.made_with
     )
     evaluation = _evaluate(run)
     _write_row(metrics, {"step": run.step, "evaluation": asdict(evaluation)})
@@ -188,32 +193,57 @@ def _save_and_evaluate(run: _Run, metrics: IO[str]) -> Evaluation:
     return evaluation
 
 
-def _train_step(run: _Run) -> dict[str, float]:
+def _train_step(run: _Run, loaded: Iterator[Batch]) -> dict[str, object]:
     config, started = run.config, time.perf_counter()
-    batch = run.batches[run.step]
-    tensors = BatchTensors.on(run.device, batch)
-    seed = torch.from_numpy(below(1 << 53, DROPOUT, config.seed, run.step)).to(run.device)
+    batches = [next(loaded) for _ in range(config.accumulate)]
+    waited = time.perf_counter() - started
+    parts = [BatchTensors.on(run.device, batch) for batch in batches]
     rate = learning_rate(run.step, config.steps, config.optimizer)
-    for group in run.optimizer.param_groups:
-        group["lr"] = rate
-    run.model.train()
-    with torch.autocast(run.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-        found = losses(run.model, tensors, seed)
-    run.optimizer.zero_grad(set_to_none=True)
-    torch.autograd.backward(found.total)
+    found = _backward(run, parts)
     norm = torch.nn.utils.clip_grad_norm_(run.model.parameters(), config.optimizer.clip)
-    run.optimizer.step()
-    used = int((batch.labels != IGNORED).sum())
-    return {
+    good = bool(torch.isfinite(norm) and torch.isfinite(found.total))
+    if not good and config.bad_step == "stop":
+        raise InputError(
+            f"step {run.step}: the loss or its gradient is not a number. kobert corpus show "
+            f"--config {config.out / 'config.toml'} --step {run.step} shows the batch; to leave "
+            "such batches out: --resume --bad-step skip; or try a lower learning rate"
+        )
+    for optimizer in run.optimizers if good else ():
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        optimizer.step()
+    seconds, tokens = time.perf_counter() - started, sum(batch.text_tokens for batch in batches)
+    row: dict[str, object] = {
         "step": run.step + 1,
         "masked_loss": found.masked.item(),
         "next_loss": found.next.item(),
-        "masked_accuracy": found.correct.item() / max(1, used),
+        "masked_accuracy": found.correct.item() / max(1, sum(part.used for part in parts)),
         "learning_rate": rate,
         "gradient_norm": norm.item(),
-        "tokens": batch.text_tokens,
-        "tokens_per_second": batch.text_tokens / (time.perf_counter() - started),
+        "tokens": tokens,
+        "tokens_per_second": tokens / seconds,
+        "loader_wait": waited / seconds,
     }
+    return row if good else row | {"skipped": True}
+
+
+def _backward(run: _Run, parts: Sequence[BatchTensors]) -> Losses:
+    """Gradients of a batch, part after part, and its losses."""
+    run.model.train()
+    run.model.zero_grad(set_to_none=True)
+    used, pairs = sum(part.used for part in parts), sum(part.pairs for part in parts)
+    masked, correct, following = torch.zeros(3, device=run.device).unbind()
+    for number, part in enumerate(parts):
+        drawn = below(1 << 53, DROPOUT, run.config.seed, run.step, number)
+        seed = torch.from_numpy(drawn).to(run.device)
+        bf16 = run.config.precision == "bf16"
+        with torch.autocast(run.device.type, torch.bfloat16, enabled=bf16):
+            one = losses(run.model, part, seed, used=used, pairs=pairs)
+        torch.autograd.backward(one.total)
+        masked = masked + one.masked.detach()
+        correct = correct + one.correct
+        following = following + one.next.detach()
+    return Losses(masked, correct, following)
 
 
 def _evaluate(run: _Run) -> Evaluation:
@@ -221,7 +251,9 @@ def _evaluate(run: _Run) -> Evaluation:
 
 
 def _write_row(metrics: IO[str], row: dict[str, object] | dict[str, float]) -> None:
-    metrics.write(json.dumps(row) + "\n")
+    # JSON has no word for what is not a number.
+    plain = {name: None if value != value else value for name, value in row.items()}
+    metrics.write(json.dumps(plain) + "\n")
     metrics.flush()
 
 

@@ -22,6 +22,10 @@ class BatchTensors:
     masked: Tensor
     labels: Tensor
     is_next: Tensor
+    used: int
+    """Slots with a label."""
+    pairs: int
+    """Sequences of two texts."""
 
     @classmethod
     def on(cls, device: torch.device, batch: Batch) -> "BatchTensors":
@@ -40,12 +44,14 @@ class BatchTensors:
                 )
             },
             max_seqlen=batch.max_seqlen,
+            used=int((batch.labels != IGNORED).sum()),
+            pairs=int((batch.is_next != IGNORED).sum()),
         )
 
 
 @dataclass(frozen=True)
 class Losses:
-    """What a batch is trained on."""
+    """What a batch is trained on: of a part of it, its share of the whole batch's means."""
 
     masked: Tensor
     """Mean over the used slots, in nats."""
@@ -60,14 +66,29 @@ class Losses:
         return self.masked + self.next
 
 
-def losses(model: PretrainingModel, batch: BatchTensors, seed: Tensor | None = None) -> Losses:
-    """Both losses of a batch; ``seed`` int64[1] draws the dropout masks in training mode."""
+def losses(
+    model: PretrainingModel,
+    batch: BatchTensors,
+    seed: Tensor | None = None,
+    *,
+    used: int | None = None,
+    pairs: int | None = None,
+) -> Losses:
+    """Both losses of a batch, or of a part of one.
+
+    Args:
+        model: in training mode.
+        batch: or a part of it.
+        seed: int64[1], draws the dropout masks.
+        used: of the whole batch, where this is a part of it; so is ``pairs``.
+        pairs: see `BatchTensors`.
+    """
+    used, pairs = used or batch.used, batch.pairs if pairs is None else pairs
     x = _encoded(model, batch, seed)
     masked, correct = model.masked_loss(x, batch.masked, batch.labels)
     next_logits = model.next_sentence_logits(x, batch.cu_seqlens)
-    pairs = (batch.is_next != IGNORED).sum().clamp(min=1)
-    following = F.cross_entropy(next_logits.float(), batch.is_next, reduction="sum") / pairs
-    return Losses(masked, correct, following)
+    following = F.cross_entropy(next_logits.float(), batch.is_next, reduction="sum")
+    return Losses(masked * (batch.used / used), correct, following / max(1, pairs))
 
 
 def logits(model: PretrainingModel, batch: BatchTensors) -> tuple[Tensor, Tensor]:

@@ -145,11 +145,73 @@ def test_all_kinds_of_batches_can_be_learnt_from_and_resumed(config, tmp_path, d
     assert same_bits(weights_of(config.out), weights_of(parted.out))
 
 
+@pytest.mark.parametrize("kind", ["bert", "muon"])
+def test_other_optimisers_resume_too(config, tmp_path, kind):
+    config = dataclasses.replace(
+        config, optimizer=OptimizerConfig(kind=kind, learning_rate=3e-3, schedule="wsd_sqrt")
+    )
+    pretrain(config)
+    parted = dataclasses.replace(config, out=tmp_path / "parted")
+    stop_at(parted, 6)
+    pretrain(parted, resume=True)
+    assert same_bits(weights_of(config.out), weights_of(parted.out))
+
+
+def test_parts_of_a_batch_give_the_gradient_of_the_whole(config, tmp_path):
+    still = dataclasses.replace(config.model, hidden_dropout=0.0, attention_dropout=0.0)
+    runs = []
+    for accumulate in (1, 4):
+        out = tmp_path / str(accumulate)
+        pretrain(dataclasses.replace(config, model=still, accumulate=accumulate, out=out))
+        runs.append(out)
+    rows = [[row for row in metrics_of(run) if "masked_loss" in row] for run in runs]
+    for whole, parts in zip(*rows, strict=True):
+        for name in ("masked_loss", "next_loss", "gradient_norm", "masked_accuracy"):
+            assert parts[name] == pytest.approx(whole[name], rel=2e-4, abs=1e-6)
+        assert parts["tokens"] == whole["tokens"]
+
+
+def test_loaders_change_nothing(config, tmp_path):
+    for loaders in (0, 2):
+        pretrain(dataclasses.replace(config, loaders=loaders, out=tmp_path / str(loaders)))
+    assert same_bits(weights_of(tmp_path / "0"), weights_of(tmp_path / "2"))
+
+
+@pytest.fixture
+def poisoned(monkeypatch):
+    """Step 3 has a loss that is not a number."""
+    from kobert_kit.pretraining import run as module
+
+    backward = module._backward
+
+    def poison(run, parts):
+        found = backward(run, parts)
+        if run.step != 3:
+            return found
+        return dataclasses.replace(found, masked=found.masked * float("nan"))
+
+    monkeypatch.setattr(module, "_backward", poison)
+
+
+def test_a_loss_that_is_no_number_stops_the_run(config, poisoned):
+    with pytest.raises(InputError, match=r"step 3: .*--step 3 shows the batch"):
+        pretrain(config)
+    assert [row["step"] for row in metrics_of(config.out)] == [1, 2, 3]
+
+
+def test_or_leaves_the_batch_out(config, poisoned):
+    pretrain(dataclasses.replace(config, bad_step="skip"))
+    rows = [row for row in metrics_of(config.out) if "masked_loss" in row]
+    assert [(row["step"], row["masked_loss"]) for row in rows if "skipped" in row] == [(4, None)]
+    weights = weights_of(config.out)
+    assert all(torch.isfinite(weight).all() for weight in weights.values())
+
+
 def timeless(run):
     """The rows of all steps without their speed, and the last evaluation."""
     rows = metrics_of(run)
     steps = [row for row in rows if "masked_loss" in row]
-    return [{**row, "tokens_per_second": None} for row in steps] + rows[-1:]
+    return [row | {"tokens_per_second": None, "loader_wait": None} for row in steps] + rows[-1:]
 
 
 def stop_at(config, step):

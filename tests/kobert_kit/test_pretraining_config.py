@@ -1,9 +1,12 @@
+import itertools
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from kobert_kit.pretraining.config import OptimizerConfig, flags_from_toml
-from kobert_kit.pretraining.optimizer import learning_rate
+from kobert_kit.pretraining.schedule import learning_rate
 from kobert_vocab.errors import InputError
 
 
@@ -61,3 +64,29 @@ def test_the_rate_falls_in_a_line_from_the_end_of_the_warm_up():
     config = OptimizerConfig(learning_rate=2.0, warmup=0.1)
     rates = {step: learning_rate(step, 100, config) for step in (0, 4, 9, 10, 55, 99)}
     assert rates == pytest.approx({0: 0.2, 4: 1.0, 9: 2.0, 10: 2.0, 55: 1.0, 99: 2 / 90})
+
+
+def rates_of(steps=100, **options):
+    config = OptimizerConfig(learning_rate=1.0, warmup=0.1, **options)
+    return [learning_rate(step, steps, config) for step in range(steps + 1)]
+
+
+def test_the_rate_of_bert_is_counted_from_the_first_step():
+    rates = rates_of(schedule="bert")
+    assert rates[:3] == pytest.approx([0, 0.1, 0.2])
+    assert rates[9:12] == pytest.approx([0.9, 0.9, 0.89])
+    assert rates[100] == 0
+
+
+def test_the_rate_falls_as_a_cosine():
+    rates = rates_of(schedule="cosine")
+    assert (rates[10], rates[55], rates[100]) == pytest.approx((1, 0.5, 0))
+    assert rates[25] == pytest.approx((1 + math.cos(math.pi / 6)) / 2)
+
+
+@pytest.mark.parametrize(("schedule", "half_way"), [("wsd", 0.5), ("wsd_sqrt", 1 - 0.5**0.5)])
+def test_the_rate_stays_and_falls_at_the_end(schedule, half_way):
+    rates = rates_of(schedule=schedule, decay=0.2)
+    assert set(rates[10:81]) == {1.0}
+    assert (rates[90], rates[100]) == pytest.approx((half_way, 0))
+    assert all(a > b for a, b in itertools.pairwise(rates[80:]))
