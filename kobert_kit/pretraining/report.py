@@ -146,7 +146,7 @@ def _text(token: int, vocabulary: Vocabulary) -> str:
 
 def _loss_curve(steps: list[dict[str, Any]]) -> str:
     """Training and held-out loss over the steps, as SVG with real text."""
-    training = [row for row in steps if "masked_loss" in row]
+    training = [row for row in steps if row.get("masked_loss") is not None]
     stride = max(1, len(training) // BINS)
     bins = [training[i : i + stride] for i in range(0, len(training), stride)]
     x = [bin_[-1]["step"] for bin_ in bins]
