@@ -24,7 +24,7 @@ from torch import Tensor
 from kobert_kernels import bench
 from kobert_kit.encoder import EncoderConfig, PretrainingModel
 from kobert_kit.pretraining.config import OptimizerConfig
-from kobert_kit.pretraining.optimizer import make_optimizer
+from kobert_kit.pretraining.optimizers import make_optimizers
 from kobert_kit.pretraining.step import BatchTensors, losses
 
 MASKED = 0.15
@@ -65,6 +65,8 @@ def make_batch(lengths: list[int], vocab: int, device: torch.device) -> Batch:
         masked=masked.to(device),
         labels=tokens[masked].to(device),
         is_next=torch.zeros(len(lengths), dtype=torch.long, device=device),
+        used=len(masked),
+        pairs=len(lengths),
     )
     return Batch(packed, ids.to(device), attended.to(device), labels.to(device))
 
@@ -77,7 +79,7 @@ def ours(config: EncoderConfig, device: torch.device, *, compiled: bool) -> Step
     model = PretrainingModel(config)
     model.initialise(torch.Generator().manual_seed(0))
     model.to(device).train()
-    optimizer = make_optimizer(model, OptimizerConfig())
+    (optimizer,) = make_optimizers(model, OptimizerConfig())
     seed = torch.tensor([1], device=device)
     forward = torch.compile(losses, dynamic=False) if compiled else losses
 
