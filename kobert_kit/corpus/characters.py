@@ -48,7 +48,7 @@ def mend_encoding(text: str, changes: Changes) -> str:
 
     Nothing else that ftfy can do is done: width, quotes, case and ligatures stay.
     """
-    if not _MOJIBAKE_BEGIN.search(text):
+    if text.isascii() or not _MOJIBAKE_BEGIN.search(text):
         return text
     lines = text.split("\n")
     for number, line in enumerate(lines):

@@ -38,7 +38,8 @@ def drop_mash(text: str, changes: Changes) -> str:
     '재밌다 ㅋㅋㅋㅋㅋㅋ\nㅇㅇ ㄱㄱ'
     """
     has_jamo = not text.isascii() and _JAMO.search(text)
-    if not has_jamo and not any(hint in text for hint in _LATIN_HINTS):
+    a, b, c, d = _LATIN_HINTS  # a loop takes twice as long
+    if not (has_jamo or a in text or b in text or c in text or d in text):
         return text
     lines = text.split("\n")
     kept = [line for line in lines if not _is_mash(line)]

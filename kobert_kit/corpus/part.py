@@ -125,8 +125,15 @@ def _kept(
             sentences: Sequence[AnalysedSentence | str] = analyse_sentences(normalized)
         else:
             sentences = split_sentences(text, language)
-        words, size = len(text.split()), len(text.encode())
+        words, size = _count_words(text), len(text.encode())
         yield _Kept(number, document.line, sentences, *signature(text), words, size)
+
+
+def _count_words(text: str) -> int:
+    """Of clean text, which has single blanks and trimmed lines: English in a tenth of the time."""
+    if "\n\n" in text or text[:1] == "\n" or text[-1:] == "\n":
+        return len(text.split())
+    return text.count(" ") + text.count("\n") + 1
 
 
 def _show(counts: PartCounts, reason: str, text: str) -> None:

@@ -122,7 +122,7 @@ def _window_hashes(data: bytes) -> npt.NDArray[np.uint64]:
     hashes = words[:last] * _MIX_1
     hashes += words[8 : 8 + last] * _MIX_2
     hashes += words[16 : 16 + last] * _MIX_3
-    return _mixed(hashes[begins])
+    return _mixed(hashes if begins.all() else hashes[begins])
 
 
 def _mixed(x: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:

@@ -2,12 +2,16 @@
 
 import numpy as np
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from kobert_kit.corpus import part as part_module
+from kobert_kit.corpus.cleaning import clean
 from kobert_kit.corpus.documents import Documents
 from kobert_kit.corpus.duplicates import FINGERPRINTS
 from kobert_kit.corpus.korean_sentences import AnalysedSentence
 from kobert_kit.corpus.part import EXAMPLE, EXAMPLES, PartCounts, RawDocument, make_part
+from kobert_kit.corpus.personal_data import mask_personal
 
 
 @pytest.fixture
@@ -31,6 +35,19 @@ def test_words_and_bytes_are_counted_before_and_after(made):
     assert documents.bytes.tolist() == [len(kept.encode())]
     assert documents.words.tolist() == [5]
     assert counts.languages["ko"].changed == {"blanks": 1}
+
+
+@given(
+    st.text(
+        st.sampled_from("가a. \t\n\r\x0b\x1c\x85\xa0\u2028\u3000\u3164\u200b\ufeffㅁㄴㅇ!"),
+        max_size=60,
+    )
+)
+@example("저작권자 ⓒ 신문\n\n무단 전재 및 재배포 금지\n\n비가 온다")
+def test_words_are_counted_as_they_are_split(text):
+    cleaned, _ = mask_personal(clean(text, "ko").text)
+    if cleaned:
+        assert part_module._count_words(cleaned) == len(cleaned.split())
 
 
 def test_a_document_of_which_no_token_is_left_is_dropped_as_empty(

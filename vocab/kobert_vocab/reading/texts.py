@@ -12,12 +12,13 @@ def blank_separated(lines: Iterator[tuple[int, str]]) -> Rows:
     start, size = 1, 0
     held: list[str] = []
     for number, line in lines:
-        if line.strip():
+        blank = not line or line.isspace()
+        if not blank:
             if not held:
                 start = number
             held.append(line)
             size += len(line)
-        if held and (not line.strip() or size >= LONGEST_DOCUMENT):
+        if held and (blank or size >= LONGEST_DOCUMENT):
             yield Row(start, "\n".join(held))
             held, size = [], 0
     if held:
