@@ -172,9 +172,9 @@ def test_parts_of_a_batch_give_the_gradient_of_the_whole(config, tmp_path):
 
 
 def test_loaders_change_nothing(config, tmp_path):
-    for loaders in (0, 2):
+    for loaders in (0, 1):
         pretrain(dataclasses.replace(config, loaders=loaders, out=tmp_path / str(loaders)))
-    assert same_bits(weights_of(tmp_path / "0"), weights_of(tmp_path / "2"))
+    assert same_bits(weights_of(tmp_path / "0"), weights_of(tmp_path / "1"))
 
 
 @pytest.fixture
