@@ -11,7 +11,7 @@ import tyro
 from tyro.conf import Positional, arg
 
 from kobert_kit.batches.options import DataConfig, Phase
-from kobert_kit.pretraining.config import PretrainConfig, flags_from_toml
+from kobert_kit.pretraining.config import ModelConfig, PretrainConfig, flags_from_toml
 from kobert_vocab.child import ChildError
 from kobert_vocab.errors import InputError
 
@@ -21,7 +21,11 @@ Folder = Annotated[Positional[Path], arg(metavar="DIR")]
 
 TRAINING_PACKAGES = ("torch",)
 # Commands that take a run's TOML file, and what of it; None is all.
-CONFIGURED = {"pretrain": None, "corpus show": ("vocab", "seed", "data")}
+CONFIGURED = {
+    "pretrain": None,
+    "plan": ("steps", "accumulate", "precision", "model", "data"),
+    "corpus show": ("vocab", "seed", "data"),
+}
 
 app = tyro.extras.SubcommandApp()
 vocab_app = tyro.extras.SubcommandApp()
@@ -322,6 +326,7 @@ def pretrain(
     settings: Annotated[PretrainConfig, arg(name="")],
     config: Path | None = None,
     resume: bool = False,
+    verify_resume: bool = False,
 ) -> None:
     """Pretrain a BERT on a corpus.
 
@@ -329,11 +334,73 @@ def pretrain(
         settings: The run.
         config: TOML file with these settings; flags given beside it win.
         resume: Go on from the newest checkpoint in --out.
+        verify_resume: Only try whether this machine goes on bit for bit after a stop; leaves
+            nothing behind.
     """
     from kobert_kit.pretraining.run import pretrain as run
+    from kobert_kit.pretraining.verify_resume import verify_resume as verify
+
+    if verify_resume:
+        print(verify(settings))  # noqa: T201
+        return
 
     run(settings, resume=resume)
     print(f"model: {settings.out / 'model'}   report: {settings.out / 'report.html'}")  # noqa: T201
+
+
+@app.command
+def plan(
+    *,
+    steps: int,
+    config: Path | None = None,
+    vocab_size: int = 32_000,
+    accumulate: int = 1,
+    precision: Literal["fp32", "bf16"] = "bf16",
+    model: ModelConfig,
+    data: DataConfig,
+    gpu: str = "H100",
+    gpus: int = 1,
+    mfu: float = 0.4,
+    tokens_per_second: float | None = None,
+    dollars: float | None = None,
+    won: float = 1_400.0,
+) -> None:
+    """Count what a run would take: parameters, operations, memory, time and cost.
+
+    Args:
+        steps: Batches to train on.
+        config: TOML file of a run; flags given beside it win.
+        vocab_size: Pieces.
+        accumulate: Parts that each batch is worked on in.
+        precision: Of matrix products, and of what is kept for the backward pass.
+        model: Shape of the encoder.
+        data: How the corpus becomes batches.
+        gpu: H200, H100, A100, L40S, RTX4090, L4 or RTX3090.
+        gpus: How many.
+        mfu: Share of the GPU's peak that is reached.
+        tokens_per_second: Of one GPU, if you have measured it; then --mfu is not used.
+        dollars: Price of one GPU for an hour, for the cost.
+        won: Price of a dollar.
+    """
+    from kobert_kit.pretraining.plan import make_plan, render
+
+    shown = make_plan(
+        *(model, data),
+        vocabulary=vocab_size,
+        steps=steps,
+        accumulate=accumulate,
+        bf16=precision == "bf16",
+    )
+    text = render(
+        shown,
+        gpu=gpu,
+        gpus=gpus,
+        mfu=mfu,
+        tokens_per_second=tokens_per_second,
+        dollars=dollars,
+        won=won,
+    )
+    print(text, end="")  # noqa: T201
 
 
 @app.command

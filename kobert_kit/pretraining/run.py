@@ -60,7 +60,11 @@ class _Run:
 
 
 def pretrain(
-    config: PretrainConfig, *, resume: bool = False, sentences: Mapping[str, str] | None = None
+    config: PretrainConfig,
+    *,
+    resume: bool = False,
+    stop_after: int | None = None,
+    sentences: Mapping[str, str] | None = None,
 ) -> Evaluation:
     """Train a BERT on a corpus and leave a run folder with a Hugging Face model in it.
 
@@ -70,6 +74,7 @@ def pretrain(
     Args:
         config: all of the run.
         resume: go on from the newest checkpoint in ``config.out``.
+        stop_after: so many steps, as if Ctrl-C had been pressed then.
         sentences: texts by language code, which the report shows as pieces.
 
     Returns:
@@ -89,7 +94,7 @@ def pretrain(
     (config.out / "config.toml").write_text(to_toml(config), encoding="utf-8")
     _drop_metrics_after(config.out / METRICS, run.step)
     with (config.out / METRICS).open("a", encoding="utf-8") as metrics, _stop_signal() as stop:
-        evaluation = _loop(run, metrics, stop)
+        evaluation = _loop(run, metrics, stop, stop_after)
     _write_model(run)
     filled = examples(run.model, run.batches, run.device)
     write_report(config.out, run.vocabulary, evaluation, filled, sentences or {})
@@ -152,13 +157,13 @@ def _device(config: PretrainConfig) -> torch.device:
     return torch.device(config.device)
 
 
-def _loop(run: _Run, metrics: IO[str], stop: "_Stop") -> Evaluation:
+def _loop(run: _Run, metrics: IO[str], stop: "_Stop", stop_after: int | None) -> Evaluation:
     config, first = run.config, run.step
     evaluation: Evaluation | None = None
     steps = range(first, config.steps)
     loaded = load(run.batches, steps, parts=config.accumulate, workers=config.loaders)
     with tqdm(total=config.steps, initial=first, unit="step", desc="pretrain", disable=None) as bar:
-        while run.step < config.steps and not stop.asked:
+        while run.step < config.steps and not stop.asked and run.step != stop_after:
             row = _train_step(run, loaded)
             run.step += 1
             evaluation = None  # of the model before this step

@@ -16,6 +16,7 @@ from kobert_kit.fill_mask import MaskFiller
 from kobert_kit.pretraining.config import ModelConfig, OptimizerConfig, PretrainConfig
 from kobert_kit.pretraining.evaluation import UNSEEN, entropy, unigram_loss
 from kobert_kit.pretraining.run import pretrain
+from kobert_kit.pretraining.verify_resume import verify_resume
 from kobert_vocab.errors import InputError
 
 
@@ -298,6 +299,27 @@ def test_other_kernels_are_no_reason_to_stop_but_to_warn(config, caplog, monkeyp
     monkeypatch.setenv("KOBERT_KERNELS", "layer_norm=torch")
     pretrain(config, resume=True)
     assert "goes on with layer_norm=torch: the last bits" in caplog.text
+
+
+def test_a_machine_is_tried(config):
+    assert verify_resume(config).endswith("weights equal, bit for bit")
+    assert not config.out.exists()
+
+
+def test_a_machine_that_loses_a_bit_is_told(config, monkeypatch):
+    from kobert_kit.pretraining import run as module
+
+    load = module.load_checkpoint
+
+    def lossy(out, model, *others):
+        step = load(out, model, *others)
+        with torch.no_grad():
+            model.next_sentence.bias += 1e-3
+        return step
+
+    monkeypatch.setattr(module, "load_checkpoint", lossy)
+    with pytest.raises(InputError, match=r"differs by up to .* does not give the same bits twice"):
+        verify_resume(config)
 
 
 def test_resuming_another_run_is_refused(config):

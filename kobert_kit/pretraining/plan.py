@@ -1,0 +1,174 @@
+"""What a run would take before it starts: parameters, operations, memory, time and cost."""
+
+import math
+from dataclasses import dataclass
+
+from kobert_kit.batches.options import DataConfig
+from kobert_kit.pretraining.config import ModelConfig
+from kobert_vocab.errors import InputError
+
+# Dense bf16 operations a second of the matrix units, without sparsity, by the makers' data sheets,
+# and memory in GiB.
+GPUS = {
+    "H200": (989e12, 141),
+    "H100": (989e12, 80),
+    "A100": (312e12, 80),
+    "L40S": (362e12, 48),
+    "RTX4090": (165e12, 24),
+    "L4": (121e12, 24),
+    "RTX3090": (71e12, 24),
+}
+SEGMENTS = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A run, counted."""
+
+    parameters: dict[str, int]
+    """By part; the masked-language head shares the words' matrix."""
+    tokens: int
+    """Of the run, padding included: at most what it reads."""
+    operations: float
+    """Of a token's matrix products, forward and backward."""
+    memory: dict[str, float]
+    """Bytes by part, in training."""
+
+    @property
+    def seconds_of_peak(self) -> float:
+        """Time on hardware of one operation a second."""
+        return self.operations * self.tokens
+
+
+def make_plan(
+    model: ModelConfig,
+    data: DataConfig,
+    *,
+    vocabulary: int,
+    steps: int,
+    accumulate: int = 1,
+    bf16: bool = True,
+) -> Plan:
+    """Count a run.
+
+    Args:
+        model: shape of the encoder.
+        data: batches.
+        vocabulary: pieces.
+        steps: batches.
+        accumulate: parts that a batch is worked on in.
+        bf16: whether what the backward pass needs is kept in bf16, or in fp32.
+    """
+    parameters = _parameters(model, vocabulary)
+    together = data.windows * data.length // accumulate
+    kept = 2 if bf16 else 4
+    masked = data.masking.highest_rate
+    count = sum(parameters.values())
+    return Plan(
+        parameters=parameters,
+        tokens=steps * data.windows * data.length,
+        operations=_operations(model, data.length, vocabulary, masked),
+        memory={
+            "weights": 4.0 * count,
+            "gradients": 4.0 * count,
+            "optimiser": 8.0 * count,
+            "activations": float(kept * together * _kept_by_a_token(model)),
+            # The head's input and what it is made of, and one slice of logits.
+            "head": float(kept * together * masked * 3 * model.hidden_size),
+        },
+    )
+
+
+def _parameters(model: ModelConfig, vocabulary: int) -> dict[str, int]:
+    h, inner = model.hidden_size, model.intermediate_size
+    norm, square = 2 * h, h * h + h
+    return {
+        "embeddings": (vocabulary + model.max_positions + SEGMENTS) * h + norm,
+        "layers": model.layers * (4 * square + 2 * h * inner + inner + h + 2 * norm),
+        "pooler": square,
+        "heads": square + norm + vocabulary + 2 * h + 2,
+    }
+
+
+def _operations(model: ModelConfig, length: int, vocabulary: int, masked: float) -> float:
+    """Of a token: a multiplication and an addition are two, backward costs twice forward."""
+    h = model.hidden_size
+    matrices = model.layers * (4 * h * h + 2 * h * model.intermediate_size)
+    attention = 2 * model.layers * h * length  # scores and their product with the values
+    head = masked * (h * h + h * vocabulary)
+    return 6.0 * (matrices + attention + head)
+
+
+def _kept_by_a_token(model: ModelConfig) -> int:
+    """Numbers that the backward pass needs of a token.
+
+    Of a layer: query, key and value, what attention gives, the two sums before the norms and what
+    the norms give, and the feed-forward layer before and after GELU.
+    """
+    return model.layers * (8 * model.hidden_size + 2 * model.intermediate_size)
+
+
+def render(
+    plan: Plan,
+    *,
+    gpu: str,
+    gpus: int,
+    mfu: float,
+    tokens_per_second: float | None,
+    dollars: float | None,
+    won: float,
+) -> str:
+    """The plan as text.
+
+    Args:
+        plan: what `make_plan` has counted.
+        gpu: a name of `GPUS`.
+        gpus: how many.
+        mfu: share of the GPU's peak that is reached.
+        tokens_per_second: of one GPU, as it was measured; then ``mfu`` is not used.
+        dollars: price of one GPU for an hour.
+        won: price of a dollar.
+
+    Raises:
+        InputError: the GPU is not known, or a number makes no sense.
+    """
+    if gpu not in GPUS:
+        raise InputError(f"--gpu {gpu}: not known; one of {', '.join(GPUS)}")
+    if gpus < 1 or not 0 < mfu <= 1:
+        raise InputError("--gpus is at least 1, and --mfu above 0 and at most 1")
+    peak, room = GPUS[gpu]
+    speed = tokens_per_second or mfu * peak / plan.operations
+    seconds = plan.tokens / speed / gpus
+    count = sum(plan.parameters.values())
+    parts = ", ".join(f"{name} {n / 1e6:.1f} M" for name, n in plan.parameters.items())
+    bytes_ = sum(plan.memory.values())
+    of_memory = ", ".join(f"{name} {n / 2**30:.1f}" for name, n in plan.memory.items())
+    basis = "as measured" if tokens_per_second else f"if it reaches {mfu:.0%} of its peak"
+    lines = [
+        f"parameters   {count / 1e6:,.2f} M ({parts})",
+        f"tokens       {plan.tokens:,}",
+        f"operations   {plan.operations / 1e6:,.0f} M a token, {plan.seconds_of_peak:.2e} in all",
+        f"memory       {bytes_ / 2**30:,.1f} GiB of {room} on a GPU ({of_memory})",
+        f"speed        {speed:,.0f} tokens/s on one {gpu}, {basis}",
+        f"time         {_time(seconds)} on {gpus} x {gpu}",
+    ]
+    if dollars is not None:
+        cost = dollars * gpus * seconds / 3600
+        lines.append(f"cost         ${cost:,.0f}, {cost * won:,.0f} won")
+    if bytes_ > 0.95 * room * 2**30:
+        fits = bytes_ - plan.memory["activations"] - plan.memory["head"]
+        share = (0.95 * room * 2**30 - fits) / (plan.memory["activations"] + plan.memory["head"])
+        lines.append(
+            f"too large: {share:.0%} of a batch would fit; work on it in {math.ceil(1 / share)} "
+            "parts (--accumulate), or lower --data.windows"
+            if share > 0
+            else "too large: not even the weights and their optimiser fit"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _time(seconds: float) -> str:
+    hours = seconds / 3600
+    if hours >= 48:
+        return f"{hours / 24:.1f} days"
+    return f"{hours:.1f} hours" if hours >= 1 else f"{seconds / 60:.0f} minutes"
