@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 OLDEST := .venv-oldest
 SENTENCEPIECE := $(shell sed -n 's/.*"sentencepiece>=\([0-9.]*\).*/\1/p' pyproject.toml)
 
-.PHONY: help demo test oldest check wheel gpu clean
+.PHONY: help demo test soak oldest check wheel gpu clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -22,6 +22,9 @@ demo: $(READY) ## raw text to filled masks on the bundled sample (under 5 minute
 
 test: $(READY) ## all tests (under 10 minutes on 2 cores)
 	$(BIN)/pytest -n auto --dist loadfile
+
+soak: $(READY) ## kill a pretraining run at 20 random moments, saves included (5 minutes)
+	MOMENTS=20 $(BIN)/pytest tests/kobert_kit/test_killed_pretraining.py
 
 # No torch in it, so that it is quick to make. The SWIG types of SentencePiece 0.2.1 warn when they are
 # made, and if the warning is an error they are not, and the process crashes.

@@ -64,6 +64,17 @@ def save_checkpoint(
         rmtree(old)
 
 
+def remove_unfinished(run: Path) -> None:
+    """Remove what a run that was killed while it saved has left behind."""
+    for unfinished in run.glob("checkpoints/.step-*"):
+        rmtree(unfinished)
+
+
+def has_barely_begun(run: Path) -> bool:
+    """Whether a run was stopped before its first checkpoint; it then begins again."""
+    return run.exists() and not any(run.glob("checkpoints/*step-*"))
+
+
 def load_checkpoint(
     run: Path,
     model: PretrainingModel,

@@ -150,6 +150,8 @@ def _flags(table: dict[str, Any], kind: type, path: Path, prefix: str) -> Iterat
             if not isinstance(value, dict):
                 raise InputError(f"{path}: {prefix}{key} is a table: write [{prefix}{key}]")
             yield from _flags(value, known[key], path, f"{prefix}{key}.")
+        elif isinstance(value, bool):
+            yield from (f"--{prefix}{key}".replace("_", "-"),) if value else ()
         elif isinstance(value, dict | list):
             yield f"--{prefix}{key}".replace("_", "-")
             items = value.items() if isinstance(value, dict) else ((item,) for item in value)
@@ -183,6 +185,8 @@ def _toml(value: Any) -> str:  # noqa: ANN401  # any setting above
     if isinstance(value, str | Path):
         escaped = str(value).replace("\\", "\\\\").replace('"', '\\"')
         return f'"{escaped}"'
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, tuple):
         return f"[{', '.join(map(_toml, value))}]"
     return str(value)

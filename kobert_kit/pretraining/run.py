@@ -25,7 +25,12 @@ from kobert_kit.batches.counter_random import DROPOUT, below
 from kobert_kit.batches.loader import load
 from kobert_kit.corpus.shards import Corpus
 from kobert_kit.encoder import EncoderConfig, PretrainingModel
-from kobert_kit.pretraining.checkpoint import load_checkpoint, save_checkpoint
+from kobert_kit.pretraining.checkpoint import (
+    has_barely_begun,
+    load_checkpoint,
+    remove_unfinished,
+    save_checkpoint,
+)
 from kobert_kit.pretraining.config import PretrainConfig, to_toml
 from kobert_kit.pretraining.evaluation import Evaluation, evaluate, examples
 from kobert_kit.pretraining.optimizers import make_optimizers
@@ -73,7 +78,8 @@ def pretrain(
 
     Args:
         config: all of the run.
-        resume: go on from the newest checkpoint in ``config.out``.
+        resume: go on from the newest checkpoint in ``config.out``, or from the beginning of a run
+            that was killed before its first one.
         stop_after: so many steps, as if Ctrl-C had been pressed then.
         sentences: texts by language code, which the report shows as pieces.
 
@@ -86,7 +92,8 @@ def pretrain(
     if not resume:
         refuse_existing(config.out)
     run = _prepare(config)
-    if resume:
+    remove_unfinished(config.out)
+    if resume and not has_barely_begun(config.out):
         run.step = load_checkpoint(
             *(config.out, run.model, run.optimizers), run.identity, run.made_with
         )

@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import threading
 import time
@@ -240,6 +241,15 @@ def test_a_stopped_run_leaves_a_model_and_a_checkpoint(config):
     assert 3 <= steps[-1] < 200
     MaskFiller(long.out / "model")
     assert [p.name for p in (long.out / "checkpoints").iterdir()] == [f"step-{steps[-1]:08d}"]
+
+
+def test_a_run_that_was_killed_before_its_first_checkpoint_begins_again(config):
+    pretrain(config)
+    expected = weights_of(config.out)
+    shutil.rmtree(config.out / "checkpoints")
+    pretrain(config, resume=True)
+    assert same_bits(weights_of(config.out), expected)
+    assert [row["step"] for row in metrics_of(config.out)] == [*range(1, 7), 6, *range(7, 13), 12]
 
 
 def test_metrics_after_the_checkpoint_are_logged_once(config):

@@ -90,3 +90,8 @@ def test_the_rate_stays_and_falls_at_the_end(schedule, half_way):
     assert set(rates[10:81]) == {1.0}
     assert (rates[90], rates[100]) == pytest.approx((half_way, 0))
     assert all(a > b for a, b in itertools.pairwise(rates[80:]))
+
+
+@pytest.mark.parametrize(("value", "flags"), [("true", ["--data.any-vocabulary"]), ("false", [])])
+def test_yes_and_no_become_a_flag_or_none(tmp_path, value, flags):
+    assert flags_from_toml(write(tmp_path, f"[data]\nany_vocabulary = {value}\n")) == flags
