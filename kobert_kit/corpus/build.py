@@ -142,6 +142,8 @@ def _make_parts(made: Sequence[_Made], maker: PartMaker, options: _Options) -> N
                 for task in tasks_of(one.source, documents, one.problems, maker):
                     owners.append(one)
                     yield task
+                for messages in one.problems.messages.values() if options.strict else ():
+                    raise InputError(messages[0])  # of an earlier run, which was not strict
 
         for number, part in enumerate(make_parts(maker, tasks(), options.workers)):
             owners[number].parts.append(part)

@@ -17,14 +17,16 @@ BAD = '{"text": "첫째 글이다. 읽을 만하다."}\n{"txt": "둘째"}\n{"tex
 def build(vocab_folder, tmp_path):
     """Build a corpus of files, which are given by name, beside steps that are kept."""
 
-    def build(out, **files):
+    def build(out, *, strict=False, **files):
         for name, content in files.items():
             path = tmp_path / f"{name}.jsonl"
             if not path.exists():  # a file that is written again is another source
                 path.write_text(content, encoding="utf-8")
         inputs = [f"ko={tmp_path / name}.jsonl" for name in files]
         work = tmp_path / "work"
-        return build_corpus(inputs, vocab=vocab_folder, out=tmp_path / out, work=work)
+        return build_corpus(
+            inputs, vocab=vocab_folder, out=tmp_path / out, work=work, strict=strict
+        )
 
     return build
 
@@ -42,6 +44,12 @@ def test_faults_are_counted_though_their_source_is_not_read_again(build):
     assert first == second
     assert second.sources[0].problems == {"no text field": 1}
     assert second.sources[0].messages[0].startswith("bad.jsonl:2: no field")
+
+
+def test_strict_stops_at_faults_of_an_earlier_run_too(build):
+    build("1", bad=BAD)
+    with pytest.raises(InputError, match=r"bad.jsonl:2: no field"):
+        build("2", bad=BAD, strict=True)
 
 
 def test_a_part_that_is_lost_is_made_again(build, monkeypatch, tmp_path):
