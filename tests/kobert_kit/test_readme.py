@@ -16,6 +16,7 @@ PAGES = [
     ("README.md", "README.ko.md", 8, "work/run/report.html"),
     ("docs/vocabulary.md", "docs/vocabulary.ko.md", 10, "work/comparison.html"),
     ("docs/corpus.md", "docs/corpus.ko.md", 5, "work/corpus.html"),
+    ("docs/pretraining.md", "docs/pretraining.ko.md", 2, "."),
 ]
 
 
@@ -34,7 +35,7 @@ def test_both_languages_have_the_same_code(english, korean):
     ]
 
 
-@pytest.mark.parametrize("name", ["vocabulary", "corpus"])
+@pytest.mark.parametrize("name", ["vocabulary", "corpus", "pretraining"])
 def test_the_tables_are_those_of_the_results(name):
     made = run([sys.executable, f"benchmarks/{name}_table.py"], ROOT).strip()
     for page in (f"docs/{name}.md", f"docs/{name}.ko.md"):
