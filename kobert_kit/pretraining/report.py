@@ -1,22 +1,18 @@
 """``report.html``: a run on one self-contained page."""
 
-import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import matplotlib as mpl
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from kobert_kit import __version__
 from kobert_kit.pretraining.evaluation import Evaluation, Example
+from kobert_kit.pretraining.report_curves import language_curves, loss_curve, step_curves
 from kobert_vocab.languages import languages
 from kobert_vocab.vocabulary import Vocabulary
-
-BINS = 300  # points in a curve; more than a screen shows only makes the page heavy
 
 
 @dataclass(frozen=True)
@@ -77,7 +73,10 @@ def write_report(
         .get_template("report.html.jinja")
         .render(
             version=__version__,
-            curve=Markup(_loss_curve(steps)),  # our own SVG
+            # Our own SVG.
+            loss=Markup(loss_curve(steps)),
+            about_steps=Markup(step_curves(steps)),
+            by_language=Markup(language_curves(steps)),
             steps=max(row["step"] for row in steps),
             tokens=sum(row.get("tokens", 0) for row in steps),
             evaluation=evaluation,
@@ -142,29 +141,3 @@ def _token(token: int, vocabulary: Vocabulary) -> Token:
 def _text(token: int, vocabulary: Vocabulary) -> str:
     piece = vocabulary.piece(token)
     return piece.removeprefix("▁") or "▁"
-
-
-def _loss_curve(steps: list[dict[str, Any]]) -> str:
-    """Training and held-out loss over the steps, as SVG with real text."""
-    training = [row for row in steps if row.get("masked_loss") is not None]
-    stride = max(1, len(training) // BINS)
-    bins = [training[i : i + stride] for i in range(0, len(training), stride)]
-    x = [bin_[-1]["step"] for bin_ in bins]
-    y = [sum(row["masked_loss"] for row in bin_) / len(bin_) for bin_ in bins]
-    held = [(row["step"], row["evaluation"]["loss"]) for row in steps if "evaluation" in row]
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "kobert", "font.size": 10}):
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(7.5, 3.2), layout="constrained")
-        axes = figure.subplots()
-        axes.plot(x, y, color="#3b6fb6", linewidth=1.4, label="training")
-        axes.plot(*zip(*held, strict=True), "o-", color="#c2571a", markersize=4, label="held out")
-        axes.set_xlabel("step")
-        axes.set_ylabel("masked-LM loss (nats)")
-        axes.grid(alpha=0.25)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False)
-        buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    svg = buffer.getvalue()
-    return svg[svg.index("<svg") :]

@@ -104,7 +104,17 @@ def test_the_model_folder_is_for_transformers(finished):
 def test_the_report_stands_alone(finished):
     config, _ = finished
     page = (config.out / "report.html").read_text(encoding="utf-8")
-    for part in ("<svg", "Filled masks", "Languages", "Korean", "서울", "ㅋㅋ"):
+    assert page.count("<svg") == 3
+    for part in (
+        "gradient norm",
+        "masked tokens right",
+        "held out",
+        "Filled masks",
+        "Languages",
+        "Korean",
+        "서울",
+        "ㅋㅋ",
+    ):
         assert part in page
     for outside in ("<script", 'src="http', " href=", "@import", str(config.out)):
         assert outside not in page
