@@ -59,8 +59,6 @@ class Shape:
 
 SHAPES = {
     "mini, 128": Shape(256, 4, 4, 128, 32),
-    "mini, 512": Shape(256, 4, 4, 512, 4),
-    "base, 128": Shape(768, 12, 12, 128, 8),
 }
 
 
