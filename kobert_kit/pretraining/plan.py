@@ -58,7 +58,20 @@ def make_plan(
         steps: batches.
         accumulate: parts that a batch is worked on in.
         bf16: whether what the backward pass needs is kept in bf16, or in fp32.
+
+    Raises:
+        InputError: a number makes no sense.
     """
+    counts = {"steps": steps, "accumulate": accumulate, "vocab_size": vocabulary}
+    counts |= {"model.layers": model.layers, "model.hidden_size": model.hidden_size}
+    for name, value in counts.items():
+        if value < 1:
+            raise InputError(f"{name} is {value}; it must be at least 1")
+    if data.windows % accumulate:
+        raise InputError(
+            f"data.windows is {data.windows}, which cannot be shared out to {accumulate} parts "
+            "(accumulate)"
+        )
     parameters = _parameters(model, vocabulary)
     together = data.windows * data.length // accumulate
     kept = 2 if bf16 else 4
@@ -136,6 +149,8 @@ def render(
         raise InputError(f"--gpu {gpu}: not known; one of {', '.join(GPUS)}")
     if gpus < 1 or not 0 < mfu <= 1:
         raise InputError("--gpus is at least 1, and --mfu above 0 and at most 1")
+    if (tokens_per_second is not None and tokens_per_second <= 0) or (dollars or 0) < 0:
+        raise InputError("--tokens-per-second is above 0, and --dollars not below 0")
     peak, room = GPUS[gpu]
     speed = tokens_per_second or mfu * peak / plan.operations
     seconds = plan.tokens / speed / gpus
@@ -160,7 +175,7 @@ def render(
         share = (0.95 * room * 2**30 - fits) / (plan.memory["activations"] + plan.memory["head"])
         lines.append(
             f"too large: {share:.0%} of a batch would fit; work on it in {math.ceil(1 / share)} "
-            "parts (--accumulate), or lower --data.windows"
+            "parts or more (--accumulate), or lower --data.windows"
             if share > 0
             else "too large: not even the weights and their optimiser fit"
         )

@@ -113,10 +113,23 @@ def test_what_does_not_fit_is_said_with_what_would():
     data = DataConfig(length=512, windows=1024)
     options = {"gpus": 1, "mfu": 0.4, "tokens_per_second": None, "dollars": None, "won": 1.0}
     text = render(plan_of(ModelConfig(), data, vocabulary=32_000), gpu="L4", **options)
-    parts = int(text.split("work on it in ")[1].split()[0])
+    parts = 1 << int(text.split("work on it in ")[1].split()[0]).bit_length()  # divides a batch
     fits = plan_of(ModelConfig(), data, vocabulary=32_000, accumulate=parts)
     assert "too large" in text
     assert "too large" not in render(fits, gpu="L4", **options)
+
+
+@pytest.mark.parametrize("options", [{"steps": 0}, {"accumulate": 0}, {"accumulate": 7}])
+def test_a_run_that_cannot_be(options):
+    with pytest.raises(InputError, match=next(iter(options))):
+        plan_of(**options)
+
+
+@pytest.mark.parametrize("options", [{"tokens_per_second": 0.0}, {"dollars": -1.0}, {"mfu": 2.0}])
+def test_numbers_that_make_no_sense(options):
+    sensible = {"gpus": 1, "mfu": 0.4, "tokens_per_second": None, "dollars": None, "won": 1.0}
+    with pytest.raises(InputError, match="--"):
+        render(plan_of(), gpu="H100", **sensible | options)
 
 
 def test_a_gpu_that_nobody_knows():
