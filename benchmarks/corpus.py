@@ -157,7 +157,7 @@ def _through_workers(corpus: Corpus, vocabulary: Vocabulary, workers: int) -> fl
     for _ in range(STEPS):  # until what was made ahead is used up
         next(loaded)
     start = time.perf_counter()
-    tokens = sum(batch.text_tokens for batch in loaded)
+    tokens = sum(batch.text_tokens for [batch] in loaded)
     return round(tokens / (time.perf_counter() - start) / 1e6, 2)
 
 
@@ -174,14 +174,7 @@ def _read(corpus: Corpus, vocabulary: Vocabulary) -> Iterator[tuple[str, dict[st
 
 def _timed(corpus: Corpus, vocabulary: Vocabulary, data: DataConfig) -> dict[str, float]:
     start = time.perf_counter()
-    batches = Batches(
-        *(corpus, vocabulary),
-        seed=0,
-        windows=data.windows,
-        length=data.length,
-        pairing=data.pairing,
-        masking=data.masking,
-    )
+    batches = Batches.of(corpus, vocabulary, 0, data)
     opened = time.perf_counter() - start
     seconds, fills, used = [], [], []
     for step in range(STEPS):

@@ -11,7 +11,8 @@ import tyro
 from tyro.conf import Positional, arg
 
 from kobert_kit.batches.options import DataConfig, Phase
-from kobert_kit.pretraining.config import ModelConfig, PretrainConfig, flags_from_toml
+from kobert_kit.pretraining.config import ModelConfig, PretrainConfig, TrainingPhase
+from kobert_kit.pretraining.config_file import flags_from_toml, read_phases, with_phases
 from kobert_vocab.child import ChildError
 from kobert_vocab.errors import InputError
 
@@ -23,7 +24,7 @@ TRAINING_PACKAGES = ("torch",)
 # Commands that take a run's TOML file, and what of it; None is all.
 CONFIGURED = {
     "pretrain": None,
-    "plan": ("steps", "accumulate", "precision", "model", "data"),
+    "plan": ("steps", "micro_batches", "precision", "recompute", "model", "data"),
     "corpus show": ("vocab", "seed", "data"),
 }
 
@@ -302,6 +303,7 @@ def corpus_show(
     step: int,
     vocab: Path,
     config: Path | None = None,
+    phase: int | None = None,
     seed: int = 0,
     data: DataConfig,
 ) -> None:
@@ -309,14 +311,18 @@ def corpus_show(
 
     Args:
         corpus: Corpus folder.
-        step: Which batch, from 0.
+        step: Which batch, from 0; of --phase, if that is given.
         vocab: Vocabulary folder.
         config: config.toml of a run, for its vocabulary, seed and data settings; flags win.
+        phase: Of the run, from 1.
         seed: Of the run.
         data: How the corpus becomes batches.
     """
     from kobert_kit.batches.preview import print_batch
+    from kobert_kit.pretraining.batch_of_run import batch_of_run
 
+    if config is not None:
+        seed, step, data = batch_of_run(config, phase, step, seed=seed, data=data, given=sys.argv)
     print_batch(corpus, vocab, seed=seed, step=step, data=data)
 
 
@@ -340,6 +346,7 @@ def pretrain(
     from kobert_kit.pretraining.run import pretrain as run
     from kobert_kit.pretraining.verify_resume import verify_resume as verify
 
+    settings = with_phases(settings, config, given=sys.argv)
     if verify_resume:
         print(verify(settings))  # noqa: T201
         return
@@ -354,8 +361,9 @@ def plan(
     steps: int,
     config: Path | None = None,
     vocab_size: int = 32_000,
-    accumulate: int = 1,
+    micro_batches: int = 1,
     precision: Literal["fp32", "bf16"] = "bf16",
+    recompute: bool = False,
     model: ModelConfig,
     data: DataConfig,
     gpu: str = "H100",
@@ -371,8 +379,9 @@ def plan(
         steps: Batches to train on.
         config: TOML file of a run; flags given beside it win.
         vocab_size: Pieces.
-        accumulate: Parts that each batch is worked on in.
+        micro_batches: Parts that each batch is worked on in.
         precision: Of matrix products, and of what is kept for the backward pass.
+        recompute: Compute each layer again in the backward pass.
         model: Shape of the encoder.
         data: How the corpus becomes batches.
         gpu: H200, H100, A100, L40S, RTX4090, L4 or RTX3090.
@@ -384,12 +393,14 @@ def plan(
     """
     from kobert_kit.pretraining.plan import make_plan, render
 
+    whole = TrainingPhase(share=1.0, micro_batches=micro_batches, data=data)
+    phases = (read_phases(config, whole, given=sys.argv) if config else ()) or (whole,)
     shown = make_plan(
-        *(model, data),
+        *(model, phases),
         vocabulary=vocab_size,
         steps=steps,
-        accumulate=accumulate,
         bf16=precision == "bf16",
+        recompute=recompute,
     )
     text = render(
         shown,

@@ -13,6 +13,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 
@@ -21,9 +22,10 @@ from kobert_kit.batches.batch import IGNORED, Batch
 from kobert_kit.batches.counter_random import MASK, bits
 from kobert_kit.batches.language_plan import LanguagePlan
 from kobert_kit.batches.masking import budgets, hardly_ever_more
-from kobert_kit.batches.options import Masking, Pairing, Phase
+from kobert_kit.batches.options import DataConfig, Masking, Pairing, Phase
 from kobert_kit.batches.pairs import draw_pairs
 from kobert_kit.batches.permutation import permuted
+from kobert_kit.batches.ramp import Ramp
 from kobert_kit.batches.sequences import Sequences, cut, join
 from kobert_kit.batches.windows import Windows
 from kobert_kit.corpus.shards import Corpus, Int64s, Shard
@@ -59,6 +61,7 @@ class Batches:
         pairing: one text in a sequence, or two with a question about them.
         masking: which tokens are to be predicted.
         phases: of the language plan.
+        ramp: windows of the first step, and after how many steps a batch is full; if it is to grow.
         any_vocabulary: take the ids of another vocabulary as they are: for one that has only grown.
 
     Raises:
@@ -77,6 +80,7 @@ class Batches:
         pairing: Pairing = "next",
         masking: Masking = HELD_OUT,
         phases: Sequence[Phase] = (Phase(),),
+        ramp: tuple[int, int] | None = None,
         any_vocabulary: bool = False,
     ) -> None:
         _check_vocabulary(corpus, vocabulary, any_vocabulary=any_vocabulary)
@@ -88,6 +92,7 @@ class Batches:
         self._corpus, self._vocabulary = corpus, vocabulary
         self.seed, self.windows, self.length = seed, windows, length
         self._pairing, self._masking = pairing, masking
+        self._ramp = Ramp(windows, *(ramp or (windows, 0)))
         train = {code: side for code, side in self._cut(held_out=False).items() if len(side)}
         if not train:
             raise InputError("the corpus has no text to train on")
@@ -123,8 +128,24 @@ class Batches:
             pairing=pairing,
             masking=asdict(masking),
             phases=[asdict(phase) for phase in phases],
+            **({"ramp": ramp} if ramp else {}),
         )
         """SHA-256 of all that shapes the batches; with a step it names a batch."""
+
+    @classmethod
+    def of(cls, corpus: Corpus, vocabulary: Vocabulary, seed: int, data: DataConfig) -> Self:
+        """As a run's settings say."""
+        return cls(
+            *(corpus, vocabulary),
+            seed=seed,
+            windows=data.windows,
+            length=data.length,
+            pairing=data.pairing,
+            masking=data.masking,
+            phases=[data.languages],
+            ramp=None if data.first_windows is None else (data.first_windows, data.ramp_steps),
+            any_vocabulary=data.any_vocabulary,
+        )
 
     def _cut(self, *, held_out: bool) -> dict[str, Sequences]:
         return {
@@ -142,6 +163,10 @@ class Batches:
     def __getitem__(self, step: int) -> Batch:
         return self.part(step, 0, 1)
 
+    def windows_of(self, step: int) -> int:
+        """Windows in the batch of a step."""
+        return self._ramp.windows(step)
+
     def part(self, step: int, part: int, parts: int) -> Batch:
         """One of ``parts`` equal shares of a batch, for a rank or a step of accumulation.
 
@@ -150,10 +175,11 @@ class Batches:
             part: from 0.
             parts: a divisor of the batch's windows.
         """
-        windows, rest = divmod(self.windows, parts)
+        all_windows = self.windows_of(step)
+        windows, rest = divmod(all_windows, parts)
         if rest:
             raise InputError(
-                f"a batch of {self.windows} windows cannot be shared by {parts}; "
+                f"a batch of {all_windows} windows cannot be shared by {parts}; "
                 f"choose a multiple of {parts}"
             )
         drawn, masking = self.drawn(step, part * windows, windows), self._masking
@@ -178,11 +204,11 @@ class Batches:
 
     def texts(self, step: int) -> Texts:
         """Which tokens of the corpus are in a batch."""
-        return self._texts(self._train, self.drawn(step, 0, self.windows), self.seed)
+        return self._texts(self._train, self.drawn(step, 0, self.windows_of(step)), self.seed)
 
     def drawn(self, step: int, first: int, windows: int) -> Drawn:
         """Which sequences are in ``windows`` windows of a batch, from its window ``first`` on."""
-        numbers = step * self.windows + first + np.arange(windows)
+        numbers = self._ramp.before(step) + first + np.arange(windows)
         language, within = self.plan.find(numbers)
         turn, place = np.divmod(within, self._windows.counts[language])
         window = permuted(place, self._windows.counts[language], self.seed, language, turn)

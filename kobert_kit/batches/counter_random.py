@@ -13,7 +13,7 @@ Names = int | npt.NDArray[np.integer]
 Bits = npt.NDArray[np.uint64]
 
 # One stream per decision, so that no two decisions share their randomness.
-ORDER, SHORT, PAIR, TRUNCATION, MASK, DROPOUT = range(6)
+ORDER, SHORT, PAIR, TRUNCATION, MASK, DROPOUT, PHASE = range(7)
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio, SplitMix64's increment
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
@@ -54,3 +54,8 @@ def uniform(*names: Names) -> npt.NDArray[np.float64]:
 def below(bound: int, *names: Names) -> npt.NDArray[np.int64]:
     """Uniform integers in [0, bound); the bias of scaling 53 bits is under bound / 2^53."""
     return (uniform(*names) * bound).astype(np.int64)
+
+
+def phase_seed(seed: int, phase: int) -> int:
+    """The seed of a run's phase, from 0: the first has the run's own, later ones shuffle anew."""
+    return seed if phase == 0 else int(below(1 << 31, PHASE, seed, phase)[0])

@@ -12,19 +12,23 @@ from torch.utils.data import DataLoader, Dataset
 
 from kobert_kit.batches.batch import Batch
 from kobert_kit.batches.batches import Batches
+from kobert_vocab.errors import InputError
 
 PREFETCHED = 4  # batches each worker has ready; a batch of 64k tokens is 1 MB
 
 
-class _Parts(Dataset[Batch]):
-    """Item ``step * parts + part``: one part of a rank's share of a step."""
+class _Shares(Dataset[list[Batch]]):
+    """Item ``step``: a rank's share of it, in micro-batches."""
 
-    def __init__(self, batches: Batches, rank: int, ranks: int, parts: int) -> None:
-        self._batches, self._rank, self._ranks, self._parts = batches, rank, ranks, parts
+    def __init__(self, batches: Batches, rank: int, ranks: int, micro_batches: int) -> None:
+        self._batches, self._rank, self._ranks = batches, rank, ranks
+        self._windows = batches.windows // micro_batches
 
-    def __getitem__(self, item: int) -> Batch:
-        step, part = divmod(item, self._parts)
-        return self._batches.part(step, self._rank * self._parts + part, self._ranks * self._parts)
+    def __getitem__(self, step: int) -> list[Batch]:
+        parts = self._batches.windows_of(step) // self._windows
+        share = parts // self._ranks
+        first = self._rank * share
+        return [self._batches.part(step, first + number, parts) for number in range(share)]
 
 
 def load(
@@ -33,23 +37,36 @@ def load(
     *,
     rank: int = 0,
     ranks: int = 1,
-    parts: int = 1,
+    micro_batches: int | None = None,
     workers: int = 0,
-) -> Iterator[Batch]:
-    """The batches of ``steps``, in order; of each its parts, one after another.
+) -> Iterator[list[Batch]]:
+    """The batches of ``steps``, in order; of each this rank's micro-batches.
 
     Args:
         batches: of the corpus.
         steps: from the one to go on with.
         rank: which of the equal shares of each batch to load.
         ranks: how many shares there are.
-        parts: how many batches a share comes in.
+        micro_batches: parts of a full batch, over all ranks; a batch that still grows has fewer,
+            of the same size. A multiple of ``ranks``, which it is if not given.
         workers: processes that make batches ahead; with 0 each is made when it is asked for.
+
+    Raises:
+        InputError: the smallest batch cannot be shared out so.
     """
+    micro_batches = micro_batches or ranks
+    smallest = batches.windows_of(0)
+    parts, rest = divmod(smallest * micro_batches, batches.windows)
+    if rest or parts % ranks or batches.windows % micro_batches:
+        raise InputError(
+            f"a batch of {smallest} windows cannot be shared by {ranks} processes, with "
+            f"{micro_batches} micro-batches in one of {batches.windows}; set --micro-batches to a "
+            f"multiple of {ranks}, and windows to a multiple of that"
+        )
     yield from DataLoader(
-        _Parts(batches, rank, ranks, parts),
+        _Shares(batches, rank, ranks, micro_batches),
         batch_size=None,
-        sampler=range(steps.start * parts, steps.stop * parts),
+        sampler=steps,
         num_workers=workers,
         prefetch_factor=PREFETCHED if workers else None,
         collate_fn=_as_it_is,
@@ -63,5 +80,5 @@ def _leave_signals_to_the_parent(worker: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
-def _as_it_is(batch: Any) -> Any:  # noqa: ANN401  # a Batch, but DataLoader says a list
-    return batch
+def _as_it_is(share: Any) -> Any:  # noqa: ANN401  # a list of Batch, but DataLoader says another
+    return share

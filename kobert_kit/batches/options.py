@@ -110,6 +110,10 @@ class DataConfig:
     """Tokens of a window, and of the longest sequence."""
     windows: int = 256
     """Windows per step; each is packed with sequences of one language."""
+    first_windows: int | None = None
+    """Windows of the first step, a divisor of windows; batches grow from there."""
+    ramp_steps: int = 0
+    """Steps after which a batch is full."""
     pairing: Pairing = "next"
     """One text in a sequence (none), or two: the second following or random (next), or the two
     perhaps exchanged (order)."""
@@ -123,5 +127,12 @@ class DataConfig:
     def __post_init__(self) -> None:
         if self.windows < 1:
             raise InputError(f"data.windows is {self.windows}; it must be at least 1")
+        if (self.first_windows is None) != (self.ramp_steps == 0):
+            raise InputError("data.first_windows and data.ramp_steps belong together")
+        if self.ramp_steps < 0:
+            raise InputError(f"data.ramp_steps is {self.ramp_steps}; it must be at least 1")
+        first = self.windows if self.first_windows is None else self.first_windows
+        if first < 1 or self.windows % first:
+            raise InputError(f"data.first_windows is {first}; it must divide {self.windows}")
         if self.length < SHORTEST:
             raise InputError(f"data.length is {self.length}; it must be at least {SHORTEST}")

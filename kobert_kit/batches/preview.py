@@ -43,16 +43,7 @@ def print_batch(corpus: Path, vocab: Path, *, seed: int, step: int, data: DataCo
     if step < 0:
         raise InputError(f"step is {step}; steps are counted from 0")
     opened, vocabulary = Corpus.load(corpus), Vocabulary.load(vocab)
-    batches = Batches(
-        *(opened, vocabulary),
-        seed=seed,
-        windows=data.windows,
-        length=data.length,
-        pairing=data.pairing,
-        masking=data.masking,
-        phases=[data.languages],
-        any_vocabulary=data.any_vocabulary,
-    )
+    batches = Batches.of(opened, vocabulary, seed, data)
     for shown in preview(batches, opened, vocabulary, step):
         question = QUESTIONS.get((data.pairing, shown.label), "")
         print(f"{shown.language}  {' + '.join(shown.origins)}{question}")  # noqa: T201

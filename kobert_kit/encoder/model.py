@@ -276,6 +276,39 @@ class PretrainingModel(nn.Module):
         """
         write_folder(folder, self.config, self.state_dict())
 
+    def forward(
+        self,
+        tokens: Tensor,
+        positions: Tensor,
+        segments: Tensor,
+        cu_seqlens: Tensor,
+        max_seqlen: int,
+        masked: Tensor,
+        labels: Tensor,
+        seed: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """A batch in training; see `Encoder.forward` and `masked_loss` for its parts.
+
+        Returns:
+            Mean loss of the masked positions, how many of them are right, and the next-sentence
+            logits [S, 2].
+        """
+        x = self.encoder(tokens, positions, segments, cu_seqlens, max_seqlen, seed)
+        return *self.masked_loss(x, masked, labels), self.next_sentence_logits(x, cu_seqlens)
+
+    def logits(
+        self,
+        tokens: Tensor,
+        positions: Tensor,
+        segments: Tensor,
+        cu_seqlens: Tensor,
+        max_seqlen: int,
+        masked: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """[M, V] of the masked positions and [S, 2] of the next sentence."""
+        x = self.encoder(tokens, positions, segments, cu_seqlens, max_seqlen)
+        return self.masked_logits(x, masked), self.next_sentence_logits(x, cu_seqlens)
+
     def masked_logits(self, x: Tensor, masked: Tensor) -> Tensor:
         """[M, V] for the positions ``masked`` [M] of vectors [T, h]; no others are computed."""
         logits: Tensor = self.masked_language(x[masked], self.encoder.embeddings.words.weight)

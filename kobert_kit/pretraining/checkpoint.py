@@ -1,8 +1,9 @@
 """Checkpoints: everything a run needs to go on as if it had never stopped.
 
 The data, the masks and the dropout are functions of (seed, step), so weights, optimiser state and
-one integer are all there is. A checkpoint is written beside its place and moved there whole; its
-files are known by their hashes, so that one that is damaged later is passed over.
+a few numbers of progress are all there is. A checkpoint is written beside its place and moved there
+whole; its files are known by their hashes, so that one that is damaged later is passed over. It
+does not know how many processes there were: each tensor is in it as a whole.
 """
 
 import hashlib
@@ -10,58 +11,134 @@ import json
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from shutil import rmtree
-from typing import Any
+from typing import Any, Self
 
+import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.optim import Optimizer
 
 from kobert_kit.encoder import PretrainingModel
+from kobert_kit.encoder.huggingface import write_folder
+from kobert_kit.pretraining.moving_average import MovingAverage
+from kobert_kit.pretraining.processes import like, whole
 from kobert_vocab.errors import InputError
 from kobert_vocab.new_folder import new_folder
 
 KEPT = 2  # the newest, and one more should the newest be damaged
-STATE, OPTIMIZER = "state.json", "optimizer.safetensors"
+STATE, OPTIMIZER, AVERAGE = "state.json", "optimizer.safetensors", "average.safetensors"
 
 log = logging.getLogger(__name__)
 
 
-def save_checkpoint(
-    run: Path,
-    step: int,
-    model: PretrainingModel,
-    optimizers: Sequence[Optimizer],
-    identity: Mapping[str, object],
-    made_with: Mapping[str, object],
-) -> None:
-    """Write ``checkpoints/step-N`` whole, then drop all but the newest two.
+@dataclass(frozen=True)
+class Trained:
+    """All tensors that training changes."""
+
+    model: PretrainingModel
+    optimizers: Sequence[Optimizer]
+    average: MovingAverage | None
+
+
+class Saver:
+    """Writes checkpoints of a run while it goes on. One process of a run writes.
 
     Args:
         run: the run's folder.
-        step: batches done.
-        model: its weights are written as a Hugging Face folder.
-        optimizers: their states are written by the numbers of optimiser and parameter.
         identity: what must be the same for the run to go on (seed, fingerprints ...).
         made_with: what must be the same for it to go on bit for bit (versions, kernels ...).
+        writes: whether it is this process that writes.
     """
-    target = run / "checkpoints" / f"step-{step:08d}"
-    if not target.exists():
-        with new_folder(target) as partial:
-            model.save_pretrained(partial)
-            save_file(_flat(optimizers), partial / OPTIMIZER)
-            state = {
-                "step": step,
-                "identity": identity,
-                "made_with": made_with,
-                "files": _hashes(partial),
-            }
-            _write_state(partial / STATE, state)
-            _to_disk(partial)
-        _to_disk(target.parent)
-    for old in _checkpoints(run)[KEPT:]:
-        rmtree(old)
+
+    def __init__(
+        self,
+        run: Path,
+        identity: Mapping[str, object],
+        made_with: Mapping[str, object],
+        *,
+        writes: bool,
+    ) -> None:
+        self._run, self._identity, self._made_with = run, identity, made_with
+        self._writes = writes
+        self._thread = ThreadPoolExecutor(max_workers=1)
+        self._written: Future[None] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._thread.shutdown(wait=True)
+
+    def save(self, trained: Trained, progress: Mapping[str, Any]) -> None:
+        """Copy what is trained, and write ``checkpoints/step-N`` from the copy.
+
+        All processes of a run must call this. The folder appears whole when it is written; then all
+        but the newest two go.
+
+        Args:
+            trained: as it is now.
+            progress: with the ``step``, which names the checkpoint.
+
+        Raises:
+            OSError: this one's folder, or the one before it, could not be written.
+        """
+        weights = copied(trained.model.state_dict())
+        states = copied(_flat(trained.optimizers))
+        average = copied(trained.average.values) if trained.average else None
+        if self._writes:
+            self.finish()
+            self._written = self._thread.submit(
+                self._write, trained.model, weights, states, average, dict(progress)
+            )
+
+    def finish(self) -> None:
+        """Wait for the checkpoint that is being written.
+
+        Raises:
+            OSError: it could not be.
+        """
+        if self._written is not None:
+            self._written.result()
+            self._written = None
+
+    def _write(
+        self,
+        model: PretrainingModel,
+        weights: Mapping[str, Tensor],
+        states: Mapping[str, Tensor],
+        average: Mapping[str, Tensor] | None,
+        progress: dict[str, Any],
+    ) -> None:
+        target = self._run / "checkpoints" / f"step-{progress['step']:08d}"
+        if not target.exists():
+            with new_folder(target) as partial:
+                write_folder(partial, model.config, dict(weights))
+                save_file(dict(states), partial / OPTIMIZER)
+                if average is not None:
+                    save_file(dict(average), partial / AVERAGE)
+                state = {
+                    "progress": progress,
+                    "identity": self._identity,
+                    "made_with": self._made_with,
+                    "files": _hashes(partial),
+                }
+                _write_state(partial / STATE, state)
+                _to_disk(partial)
+            _to_disk(target.parent)
+        for old in _checkpoints(self._run)[KEPT:]:
+            rmtree(old)
+
+
+def copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Whole, on the CPU, and no longer what training changes."""
+    return {
+        name: whole(tensor.detach()).to("cpu", copy=True).contiguous()
+        for name, tensor in tensors.items()
+    }
 
 
 def remove_unfinished(run: Path) -> None:
@@ -77,17 +154,14 @@ def has_barely_begun(run: Path) -> bool:
 
 def load_checkpoint(
     run: Path,
-    model: PretrainingModel,
-    optimizers: Sequence[Optimizer],
+    trained: Trained,
     identity: Mapping[str, object],
     made_with: Mapping[str, object],
-) -> int:
-    """Read the newest whole checkpoint of a run into ``model`` and ``optimizers``.
-
-    Damaged ones are put aside.
+) -> dict[str, Any]:
+    """Read the newest whole checkpoint of a run into ``trained``.
 
     Returns:
-        Its step.
+        Its progress.
 
     Raises:
         InputError: there is none, or it is of another run.
@@ -105,20 +179,36 @@ def load_checkpoint(
                 "differ from those of a run that never stopped",
                 *(name, state["made_with"].get(name), value),
             )
-    model.load_state_dict(PretrainingModel.from_pretrained(folder).state_dict())
-    _unflatten(optimizers, load_file(folder / OPTIMIZER))
-    return int(state["step"])
+    weights = PretrainingModel.from_pretrained(folder).state_dict()
+    _copy(weights, trained.model.state_dict())
+    if trained.average is not None:
+        _copy(load_file(folder / AVERAGE), trained.average.values)
+    _unflatten(trained.optimizers, load_file(folder / OPTIMIZER))
+    progress: dict[str, Any] = state["progress"]
+    return progress
 
 
-def _newest(run: Path) -> tuple[Path, dict[str, Any]]:
+@torch.no_grad()
+def _copy(tensors: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> None:
+    for name, target in targets.items():
+        target.copy_(like(tensors[name].to(target.device), target))
+
+
+def put_damaged_aside(run: Path) -> None:
+    """Rename the newest checkpoints that are damaged, down to the first that is whole."""
     for folder in _checkpoints(run):
         fault = _fault(folder)
         if fault is None:
-            return folder, _read_state(folder / STATE)
+            return
         aside = folder.with_name(f"damaged-{folder.name}")
         rmtree(aside, ignore_errors=True)
         folder.rename(aside)
         log.warning("%s: %s; put aside as %s", folder, fault, aside.name)
+
+
+def _newest(run: Path) -> tuple[Path, dict[str, Any]]:
+    for folder in _checkpoints(run)[:1]:
+        return folder, _read_state(folder / STATE)
     raise InputError(f"{run}: no checkpoint to resume from; start without --resume")
 
 
@@ -188,9 +278,12 @@ def _flat(optimizers: Sequence[Optimizer]) -> dict[str, Tensor]:
 
 def _unflatten(optimizers: Sequence[Optimizer], flat: Mapping[str, Tensor]) -> None:
     states: list[dict[int, dict[str, Tensor]]] = [{} for _ in optimizers]
+    parameters = [[p for g in o.param_groups for p in g["params"]] for o in optimizers]
     for key, value in flat.items():
         number, parameter, name = key.split(".")
-        states[int(number)].setdefault(int(parameter), {})[name] = value
+        owner = parameters[int(number)][int(parameter)]
+        row = states[int(number)].setdefault(int(parameter), {})
+        row[name] = like(value.to(owner.device), owner)
     for optimizer, state in zip(optimizers, states, strict=True):
         groups = optimizer.state_dict()["param_groups"]
         optimizer.load_state_dict({"state": state, "param_groups": groups})

@@ -1,12 +1,12 @@
-"""What a pretraining run is made of, and the TOML file that says it."""
+"""What a pretraining run is made of."""
 
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_type_hints
+from typing import Annotated, Literal
+
+from tyro.conf import Suppress
 
 from kobert_kit.batches.options import DataConfig
-from kobert_kit.settings_file import check_key, read_toml
 from kobert_vocab.errors import InputError
 
 
@@ -63,6 +63,41 @@ class OptimizerConfig:
     """Added to the root of the square, as in BERT's code."""
     clip: float = 1.0
     """Largest norm of the gradient."""
+    average: float | None = None
+    """Keep a moving average of the weights with this memory, such as 0.999; it is what is evaluated
+    and saved as the model."""
+
+    def __post_init__(self) -> None:
+        if self.learning_rate <= 0:
+            raise InputError("optimizer.learning_rate must be above 0")
+        if not 0 <= self.warmup < 1:
+            raise InputError(f"optimizer.warmup is {self.warmup}; it is a share, [0, 1)")
+        if not 0 < self.decay <= 1:
+            raise InputError(f"optimizer.decay is {self.decay}; it is a share, (0, 1]")
+        if self.average is not None and not 0 < self.average < 1:
+            raise InputError(f"optimizer.average is {self.average}; it must lie in (0, 1)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingPhase:
+    """A stretch of a run, with batches and a learning rate of its own."""
+
+    share: float
+    """Of the run's steps, or of its time."""
+    micro_batches: int | None = None
+    """As of the run."""
+    learning_rate: float = 1e-4
+    """The peak that this phase would have; the schedule is that of the whole run."""
+    data: DataConfig = field(default_factory=DataConfig)
+    """How the corpus becomes batches."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share <= 1:
+            raise InputError(f"a phase's share is {self.share}; it must lie in (0, 1]")
+        if self.learning_rate <= 0:
+            raise InputError(f"a phase's learning_rate is {self.learning_rate}; it is above 0")
+        if self.micro_batches is not None:
+            _check_micro_batches(self.data, self.micro_batches)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,118 +110,108 @@ class PretrainConfig:
     """Corpus folder, built with that vocabulary."""
     out: Path
     """Run folder to make: config.toml, metrics.jsonl, model/, report.html."""
-    steps: int
-    """Batches to train on."""
+    steps: int | None = None
+    """Batches to train on; or give --budget."""
+    budget: str | None = None
+    """Time to train for, as 24h, 90m or 30s: the schedule ends when the time does."""
     seed: int = 0
     """Names the weights at the start, the order of the text, masks and dropout."""
-    accumulate: int = 1
-    """Parts that each batch is worked on in, one after another, to take less memory."""
+    micro_batches: int | None = None
+    """Parts that each batch is worked on in, one after another or on several devices: a multiple of
+    their number, which it is if not given. More parts take less memory."""
+    parallel: Literal["ddp", "fsdp"] = "ddp"
+    """How several devices share the work (torchrun): each has the whole model, or a part of it."""
     loaders: int = 1
     """Processes that make batches ahead; with 0 each is made when it is needed."""
-    bad_step: Literal["stop", "skip"] = "stop"
-    """What to do when the loss or the gradient is not a number: stop, or leave the batch out."""
+    bad_step: Literal["stop", "skip", "roll_back"] = "stop"
+    """What to do when the loss or the gradient is not a number, or the loss leaps: stop, leave the
+    batch out, or go back to the last checkpoint and leave it out from there."""
+    leap: float | None = None
+    """A loss so many nats above the mean of the last 100 steps is a bad step; none if not given."""
     evaluate_every: int = 1000
-    """Steps between evaluations on the held-out documents."""
+    """Steps between evaluations on the held-out documents, with a checkpoint each."""
     evaluate_sequences: int = 32
     """Held-out sequences per language."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """Of matrix products in training; weights and optimiser state stay in fp32."""
+    recompute: bool = False
+    """Compute each layer again in the backward pass: less memory, a third more work."""
+    compile: bool = False
+    """Let torch.compile fuse what stands between the kernels of each layer."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto takes a CUDA device where there is one."""
     model: ModelConfig = ModelConfig()
     data: DataConfig = field(default_factory=DataConfig)
     optimizer: OptimizerConfig = OptimizerConfig()
+    phases: Annotated[tuple[TrainingPhase, ...], Suppress] = ()
+    """One after the other, from [[phase]] tables of a file; without any the run is one."""
 
     def __post_init__(self) -> None:
         for name, value in (
             ("steps", self.steps),
-            ("accumulate", self.accumulate),
             ("evaluate_every", self.evaluate_every),
             ("evaluate_sequences", self.evaluate_sequences),
         ):
-            if value < 1:
+            if value is not None and value < 1:
                 raise InputError(f"{name} is {value}; it must be at least 1")
+        if (self.steps is None) == (self.budget is None):
+            raise InputError("give --steps or --budget, and not both: one of them ends the run")
+        if self.budget is not None:
+            seconds_of(self.budget)
         if self.loaders < 0:
             raise InputError(f"loaders is {self.loaders}; it must be at least 0")
-        if self.data.windows % self.accumulate:
-            raise InputError(
-                f"data.windows is {self.data.windows}, which cannot be shared out to "
-                f"{self.accumulate} parts (accumulate)"
-            )
-        if self.data.length > self.model.max_positions:
-            raise InputError(
-                f"data.length is {self.data.length}; the model has only model.max_positions "
-                f"({self.model.max_positions})"
-            )
-        if self.optimizer.learning_rate <= 0:
-            raise InputError("optimizer.learning_rate must be above 0")
-        if not 0 <= self.optimizer.warmup < 1:
-            raise InputError(f"optimizer.warmup is {self.optimizer.warmup}; it is a share, [0, 1)")
-        if not 0 < self.optimizer.decay <= 1:
-            raise InputError(f"optimizer.decay is {self.optimizer.decay}; it is a share, (0, 1]")
+        if self.leap is not None and self.leap <= 0:
+            raise InputError(f"leap is {self.leap}; it must be above 0")
+        if self.micro_batches is not None:
+            _check_micro_batches(self.data, self.micro_batches)
+        if self.phases and abs(sum(phase.share for phase in self.phases) - 1) > 1e-6:
+            shares = " + ".join(f"{phase.share:g}" for phase in self.phases)
+            raise InputError(f"the shares of the phases are {shares}; together they are to be 1")
+        for phase in self.all_phases:
+            if phase.data.length > self.model.max_positions:
+                raise InputError(
+                    f"data.length is {phase.data.length}; the model has only model.max_positions "
+                    f"({self.model.max_positions})"
+                )
+
+    @property
+    def all_phases(self) -> tuple[TrainingPhase, ...]:
+        """The phases, of which there is at least one."""
+        whole = TrainingPhase(
+            share=1.0,
+            micro_batches=self.micro_batches,
+            learning_rate=self.optimizer.learning_rate,
+            data=self.data,
+        )
+        return self.phases or (whole,)
 
 
-def flags_from_toml(path: Path, only: Collection[str] | None = None) -> list[str]:
-    """The settings of a TOML file as command-line flags, to go before the user's own.
+def _check_micro_batches(data: DataConfig, micro_batches: int) -> None:
+    if micro_batches < 1:
+        raise InputError(f"micro_batches is {micro_batches}; it must be at least 1")
+    smallest = data.first_windows or data.windows
+    if data.windows % micro_batches or smallest * micro_batches % data.windows:
+        raise InputError(
+            f"a batch of {data.windows} windows"
+            + (f" that begins with {data.first_windows}" if data.first_windows else "")
+            + f" cannot be shared out to {micro_batches} equal parts (micro_batches)"
+        )
 
-    Args:
-        path: the file.
-        only: settings and tables to take, where a command needs some of a run's alone.
+
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+def seconds_of(budget: str) -> float:
+    """The seconds of ``24h``, ``90m``, ``30s`` or ``2d``.
 
     Raises:
-        InputError: the file is missing or not TOML, or a key does not exist.
+        InputError: it is no such time, or none at all.
     """
-    table = read_toml(path)
-    if only is not None:
-        table = {key: value for key, value in table.items() if key in only}
-    return list(_flags(table, PretrainConfig, path, prefix=""))
-
-
-def _flags(table: dict[str, Any], kind: type, path: Path, prefix: str) -> Iterator[str]:
-    known = get_type_hints(kind)
-    for key, value in table.items():
-        check_key(key, known, path, f" in [{prefix[:-1]}]" if prefix else "")
-        if is_dataclass(known[key]):
-            if not isinstance(value, dict):
-                raise InputError(f"{path}: {prefix}{key} is a table: write [{prefix}{key}]")
-            yield from _flags(value, known[key], path, f"{prefix}{key}.")
-        elif isinstance(value, bool):
-            yield from (f"--{prefix}{key}".replace("_", "-"),) if value else ()
-        elif isinstance(value, dict | list):
-            yield f"--{prefix}{key}".replace("_", "-")
-            items = value.items() if isinstance(value, dict) else ((item,) for item in value)
-            yield from (str(part) for item in items for part in item)
-        else:
-            yield from (f"--{prefix}{key}".replace("_", "-"), str(value))
-
-
-def to_toml(config: PretrainConfig) -> str:
-    """The resolved configuration, which `flags_from_toml` reads back."""
-    return "\n".join(_toml_lines(config, "")) + "\n"
-
-
-def _toml_lines(config: Any, prefix: str) -> Iterator[str]:  # noqa: ANN401  # any config above
-    tables: list[tuple[str, Any]] = []
-    for item in fields(config):
-        value = getattr(config, item.name)
-        if is_dataclass(value) or isinstance(value, dict):
-            tables.append((item.name, value))
-        elif value is not None:  # TOML has no word for none
-            yield f"{item.name} = {_toml(value)}"
-    for name, value in tables:
-        if isinstance(value, dict):
-            rows = [f"{key} = {_toml(number)}" for key, number in value.items()]
-        else:
-            rows = list(_toml_lines(value, f"{prefix}{name}."))
-        yield from ["", f"[{prefix}{name}]", *rows] if rows else []
-
-
-def _toml(value: Any) -> str:  # noqa: ANN401  # any setting above
-    if isinstance(value, str | Path):
-        escaped = str(value).replace("\\", "\\\\").replace('"', '\\"')
-        return f'"{escaped}"'
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, tuple):
-        return f"[{', '.join(map(_toml, value))}]"
-    return str(value)
+    number, unit = budget[:-1], budget[-1:]
+    try:
+        seconds = float(number) * UNITS[unit]
+    except (KeyError, ValueError) as error:
+        raise InputError(f"budget is {budget!r}; write it as 24h, 90m or 30s") from error
+    if not 0 < seconds < float("inf"):
+        raise InputError(f"budget is {budget!r}; it must be above 0")
+    return seconds

@@ -1,10 +1,12 @@
 """What a run would take before it starts: parameters, operations, memory, time and cost."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kobert_kit.batches.options import DataConfig
-from kobert_kit.pretraining.config import ModelConfig
+from kobert_kit.batches.ramp import Ramp
+from kobert_kit.pretraining.config import ModelConfig, TrainingPhase
 from kobert_vocab.errors import InputError
 
 # Dense bf16 operations a second of the matrix units, without sparsity, by the makers' data sheets,
@@ -21,75 +23,149 @@ GPUS = {
 SEGMENTS = 2
 
 
+FILLED = 0.95  # of a GPU's memory: the rest is the allocator's and CUDA's own
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedPhase:
+    """A phase, counted."""
+
+    length: int
+    steps: int
+    tokens: int
+    """Of all its steps, padding included: at most what it reads."""
+    operations: float
+    """Of a token's matrix products, forward and backward."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """A run, counted."""
 
     parameters: dict[str, int]
     """By part; the masked-language head shares the words' matrix."""
-    tokens: int
-    """Of the run, padding included: at most what it reads."""
-    operations: float
-    """Of a token's matrix products, forward and backward."""
+    phases: tuple[PlannedPhase, ...]
     memory: dict[str, float]
-    """Bytes by part, in training."""
+    """Bytes by part, in training, in the phase that takes the most."""
 
     @property
-    def seconds_of_peak(self) -> float:
-        """Time on hardware of one operation a second."""
-        return self.operations * self.tokens
+    def tokens(self) -> int:
+        """Of all phases."""
+        return sum(phase.tokens for phase in self.phases)
+
+    @property
+    def operations(self) -> float:
+        """Of the whole run."""
+        return sum(phase.operations * phase.tokens for phase in self.phases)
 
 
 def make_plan(
     model: ModelConfig,
-    data: DataConfig,
+    phases: Sequence[TrainingPhase],
     *,
     vocabulary: int,
     steps: int,
-    accumulate: int = 1,
     bf16: bool = True,
+    recompute: bool = False,
 ) -> Plan:
     """Count a run.
 
     Args:
         model: shape of the encoder.
-        data: batches.
+        phases: of the run.
         vocabulary: pieces.
         steps: batches.
-        accumulate: parts that a batch is worked on in.
         bf16: whether what the backward pass needs is kept in bf16, or in fp32.
+        recompute: whether of a layer only its input is kept.
 
     Raises:
         InputError: a number makes no sense.
     """
-    counts = {"steps": steps, "accumulate": accumulate, "vocab_size": vocabulary}
+    counts = {"steps": steps, "vocab_size": vocabulary}
     counts |= {"model.layers": model.layers, "model.hidden_size": model.hidden_size}
     for name, value in counts.items():
         if value < 1:
             raise InputError(f"{name} is {value}; it must be at least 1")
-    if data.windows % accumulate:
-        raise InputError(
-            f"data.windows is {data.windows}, which cannot be shared out to {accumulate} parts "
-            "(accumulate)"
+    kept = [
+        memory_of(
+            *(model, phase.data),
+            vocabulary=vocabulary,
+            micro_batches=phase.micro_batches or 1,
+            bf16=bf16,
+            recompute=recompute,
         )
-    parameters = _parameters(model, vocabulary)
-    together = data.windows * data.length // accumulate
-    kept = 2 if bf16 else 4
-    masked = data.masking.highest_rate
-    count = sum(parameters.values())
+        for phase in phases
+    ]
     return Plan(
-        parameters=parameters,
-        tokens=steps * data.windows * data.length,
-        operations=_operations(model, data.length, vocabulary, masked),
-        memory={
-            "weights": 4.0 * count,
-            "gradients": 4.0 * count,
-            "optimiser": 8.0 * count,
-            "activations": float(kept * together * _kept_by_a_token(model)),
-            # The head's input and what it is made of, and one slice of logits.
-            "head": float(kept * together * masked * 3 * model.hidden_size),
-        },
+        parameters=_parameters(model, vocabulary),
+        phases=tuple(_planned(model, phase, vocabulary, steps) for phase in phases),
+        memory=max(kept, key=lambda memory: sum(memory.values())),
     )
+
+
+def _planned(model: ModelConfig, phase: TrainingPhase, vocabulary: int, steps: int) -> PlannedPhase:
+    data, steps = phase.data, round(phase.share * steps)
+    ramp = Ramp(data.windows, data.first_windows or data.windows, data.ramp_steps)
+    return PlannedPhase(
+        length=data.length,
+        steps=steps,
+        tokens=ramp.before(steps) * data.length,
+        operations=_operations(model, data.length, vocabulary, data.masking.highest_rate),
+    )
+
+
+def memory_of(
+    model: ModelConfig,
+    data: DataConfig,
+    *,
+    vocabulary: int,
+    micro_batches: int = 1,
+    bf16: bool = True,
+    recompute: bool = False,
+) -> dict[str, float]:
+    """Bytes that training takes, by part; see `make_plan`."""
+    count = sum(_parameters(model, vocabulary).values())
+    together = data.windows * data.length / micro_batches  # tokens between the two passes
+    number = 2 if bf16 else 4  # bytes
+    of_token = _kept_by_a_token(model)
+    if recompute:  # the input of each layer, and all of one
+        of_token = of_token // model.layers + model.layers * model.hidden_size
+    masked = data.masking.highest_rate
+    return {
+        "weights": 4.0 * count,
+        "gradients": 4.0 * count,
+        "optimiser": 8.0 * count,
+        "activations": float(number * together * of_token),
+        # The head's input and what it is made of, and one slice of logits.
+        "head": float(number * together * masked * 3 * model.hidden_size),
+    }
+
+
+def fitting_micro_batches(
+    model: ModelConfig,
+    data: DataConfig,
+    room: float,
+    *,
+    vocabulary: int,
+    bf16: bool = True,
+    recompute: bool = False,
+) -> int | None:
+    """The fewest micro-batches with which a batch fits into ``room`` bytes, if any do."""
+    smallest = data.first_windows or data.windows
+    for count in range(1, smallest + 1):
+        if smallest % count or data.windows % (smallest // count):
+            continue
+        micro_batches = data.windows // (smallest // count)
+        memory = memory_of(
+            *(model, data),
+            vocabulary=vocabulary,
+            micro_batches=micro_batches,
+            bf16=bf16,
+            recompute=recompute,
+        )
+        if sum(memory.values()) <= FILLED * room:
+            return micro_batches
+    return None
 
 
 def _parameters(model: ModelConfig, vocabulary: int) -> dict[str, int]:
@@ -152,8 +228,8 @@ def render(
     if (tokens_per_second is not None and tokens_per_second <= 0) or (dollars or 0) < 0:
         raise InputError("--tokens-per-second is above 0, and --dollars not below 0")
     peak, room = GPUS[gpu]
-    speed = tokens_per_second or mfu * peak / plan.operations
-    seconds = plan.tokens / speed / gpus
+    speeds = [tokens_per_second or mfu * peak / phase.operations for phase in plan.phases]
+    seconds = sum(p.tokens / speed for p, speed in zip(plan.phases, speeds, strict=True)) / gpus
     count = sum(plan.parameters.values())
     parts = ", ".join(f"{name} {n / 1e6:.1f} M" for name, n in plan.parameters.items())
     bytes_ = sum(plan.memory.values())
@@ -162,20 +238,27 @@ def render(
     lines = [
         f"parameters   {count / 1e6:,.2f} M ({parts})",
         f"tokens       {plan.tokens:,}",
-        f"operations   {plan.operations / 1e6:,.0f} M a token, {plan.seconds_of_peak:.2e} in all",
+        *(
+            f"phase {number}      {phase.steps:,} steps of length {phase.length}: "
+            f"{phase.tokens:,} tokens, {phase.tokens / speed / gpus / seconds:.0%} of the time"
+            for number, (phase, speed) in enumerate(zip(plan.phases, speeds, strict=True), 1)
+            if len(speeds) > 1
+        ),
+        f"operations   {plan.operations / plan.tokens / 1e6:,.0f} M a token, "
+        f"{plan.operations:.2e} in all",
         f"memory       {bytes_ / 2**30:,.1f} GiB of {room} on a GPU ({of_memory})",
-        f"speed        {speed:,.0f} tokens/s on one {gpu}, {basis}",
+        f"speed        {plan.tokens / seconds / gpus:,.0f} tokens/s on one {gpu}, {basis}",
         f"time         {_time(seconds)} on {gpus} x {gpu}",
     ]
     if dollars is not None:
         cost = dollars * gpus * seconds / 3600
         lines.append(f"cost         ${cost:,.0f}, {cost * won:,.0f} won")
-    if bytes_ > 0.95 * room * 2**30:
+    if bytes_ > FILLED * room * 2**30:
         fits = bytes_ - plan.memory["activations"] - plan.memory["head"]
-        share = (0.95 * room * 2**30 - fits) / (plan.memory["activations"] + plan.memory["head"])
+        share = (FILLED * room * 2**30 - fits) / (bytes_ - fits)
         lines.append(
-            f"too large: {share:.0%} of a batch would fit; work on it in {math.ceil(1 / share)} "
-            "parts or more (--accumulate), or lower --data.windows"
+            f"too large: {share:.0%} of a micro-batch would fit; make {math.ceil(1 / share)} times "
+            "as many or more (--micro-batches), or try --recompute"
             if share > 0
             else "too large: not even the weights and their optimiser fit"
         )

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from kobert_kit.batches.batch import IGNORED, Batch
 from kobert_kit.encoder import PretrainingModel
@@ -67,39 +67,32 @@ class Losses:
 
 
 def losses(
-    model: PretrainingModel,
+    model: nn.Module,
     batch: BatchTensors,
     seed: Tensor | None = None,
-    *,
-    used: int | None = None,
-    pairs: int | None = None,
+    counts: Tensor | None = None,
 ) -> Losses:
     """Both losses of a batch, or of a part of one.
 
     Args:
-        model: in training mode.
+        model: a `PretrainingModel`, perhaps shared by processes, in training mode.
         batch: or a part of it.
         seed: int64[1], draws the dropout masks.
-        used: of the whole batch, where this is a part of it; so is ``pairs``.
-        pairs: see `BatchTensors`.
+        counts: [2], used slots and pairs of the whole batch, where this is a part of it.
     """
-    used, pairs = used or batch.used, batch.pairs if pairs is None else pairs
-    x = _encoded(model, batch, seed)
-    masked, correct = model.masked_loss(x, batch.masked, batch.labels)
-    next_logits = model.next_sentence_logits(x, batch.cu_seqlens)
+    used, pairs = (batch.used, batch.pairs) if counts is None else counts
+    masked, correct, next_logits = model(
+        *(batch.tokens, batch.positions, batch.segments, batch.cu_seqlens, batch.max_seqlen),
+        *(batch.masked, batch.labels, seed),
+    )
     following = F.cross_entropy(next_logits.float(), batch.is_next, reduction="sum")
-    return Losses(masked * (batch.used / used), correct, following / max(1, pairs))
+    least = max(1, pairs) if counts is None else counts[1].clamp(min=1)
+    return Losses(masked * (batch.used / used), correct, following / least)
 
 
 def logits(model: PretrainingModel, batch: BatchTensors) -> tuple[Tensor, Tensor]:
     """[M, V] of the masked words and [S, 2] of the next sentence."""
-    x = _encoded(model, batch, None)
-    return model.masked_logits(x, batch.masked), model.next_sentence_logits(x, batch.cu_seqlens)
-
-
-def _encoded(model: PretrainingModel, batch: BatchTensors, seed: Tensor | None) -> Tensor:
-    x: Tensor = model.encoder(
-        *(batch.tokens, batch.positions, batch.segments),
-        *(batch.cu_seqlens, batch.max_seqlen, seed),
+    return model.logits(
+        *(batch.tokens, batch.positions, batch.segments, batch.cu_seqlens, batch.max_seqlen),
+        batch.masked,
     )
-    return x

@@ -25,7 +25,9 @@ def verify_resume(config: PretrainConfig) -> str:
         InputError: the weights differ, or the run cannot be made.
     """
     with TemporaryDirectory(prefix="kobert-verify-") as folder:
-        whole = replace(config, steps=STEPS, evaluate_every=STEPS, out=Path(folder) / "whole")
+        whole = replace(
+            config, steps=STEPS, budget=None, evaluate_every=STEPS, out=Path(folder) / "whole"
+        )
         parted = replace(whole, out=Path(folder) / "parted")
         pretrain(whole)
         pretrain(parted, stop_after=STEPS // 2)

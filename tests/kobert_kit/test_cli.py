@@ -9,7 +9,7 @@ import torch
 
 from kobert_kit.cli import main
 from kobert_kit.encoder import EncoderConfig, PretrainingModel
-from kobert_kit.pretraining.config import flags_from_toml
+from kobert_kit.pretraining.config_file import flags_from_toml
 
 
 @pytest.fixture

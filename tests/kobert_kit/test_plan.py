@@ -6,7 +6,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from kobert_kit.batches.options import DataConfig, Masking
 from kobert_kit.encoder import EncoderConfig, PretrainingModel
-from kobert_kit.pretraining.config import ModelConfig
+from kobert_kit.pretraining.config import ModelConfig, TrainingPhase
 from kobert_kit.pretraining.plan import make_plan, render
 from kobert_vocab.errors import InputError
 
@@ -29,8 +29,9 @@ def model_of(shape, vocabulary):
     return model
 
 
-def plan_of(model=SMALL, data=BASE, **options):
-    return make_plan(model, data, **{"vocabulary": 500, "steps": 10} | options)
+def plan_of(model=SMALL, data=BASE, micro_batches=None, **options):
+    phase = TrainingPhase(share=1.0, data=data, micro_batches=micro_batches)
+    return make_plan(model, [phase], **{"vocabulary": 500, "steps": 10} | options)
 
 
 def test_parameters_are_those_of_the_model():
@@ -54,7 +55,7 @@ def test_operations_are_those_that_are_counted():
         x = model.encoder(tokens, tokens - 5, tokens * 0, cu_seqlens, length, None)
         model.masked_logits(x, torch.arange(masked))
     data = DataConfig(length=length, windows=1, masking=Masking(rate=masked / length))
-    forward = plan_of(data=data).operations * length / 3
+    forward = plan_of(data=data).phases[0].operations * length / 3
     # It cannot look into our attention: two products of [S, S] and [S, h] in each layer.
     attention = 4 * SMALL.layers * SMALL.hidden_size * length**2
     assert counter.get_total_flops() + attention == pytest.approx(forward, rel=1e-6)
@@ -95,15 +96,17 @@ def test_a_layer_keeps_what_the_plan_says():
 def test_the_million_steps_of_bert_base():
     plan = plan_of(ModelConfig(), vocabulary=30_522, steps=1_000_000)
     assert plan.tokens == 1_000_000 * 256 * 128
-    assert plan.operations / 1e6 == pytest.approx(524 + 22, abs=1)  # body and head, at 128
+    assert plan.operations / plan.tokens / 1e6 == pytest.approx(
+        524 + 22, abs=1
+    )  # body and head, at 128
     text = render(plan, gpu="H100", gpus=8, mfu=0.5, tokens_per_second=None, dollars=2, won=1000)
-    days = plan.operations * plan.tokens / (0.5 * 989e12) / 8 / 86_400
+    days = plan.operations / (0.5 * 989e12) / 8 / 86_400
     assert f"{24 * days:.1f} hours on 8 x H100" in text
     assert f"${2 * 8 * 24 * days:,.0f}, {2000 * 8 * 24 * days:,.0f} won" in text
 
 
 def test_parts_of_a_batch_take_less_memory():
-    whole, parts = plan_of(), plan_of(accumulate=4)
+    whole, parts = plan_of(), plan_of(micro_batches=4)
     assert parts.memory["activations"] == whole.memory["activations"] / 4
     assert parts.memory["weights"] == whole.memory["weights"]
     assert parts.tokens == whole.tokens
@@ -113,13 +116,13 @@ def test_what_does_not_fit_is_said_with_what_would():
     data = DataConfig(length=512, windows=1024)
     options = {"gpus": 1, "mfu": 0.4, "tokens_per_second": None, "dollars": None, "won": 1.0}
     text = render(plan_of(ModelConfig(), data, vocabulary=32_000), gpu="L4", **options)
-    parts = 1 << int(text.split("work on it in ")[1].split()[0]).bit_length()  # divides a batch
-    fits = plan_of(ModelConfig(), data, vocabulary=32_000, accumulate=parts)
+    parts = 1 << int(text.split("; make ")[1].split()[0]).bit_length()  # divides a batch
+    fits = plan_of(ModelConfig(), data, vocabulary=32_000, micro_batches=parts)
     assert "too large" in text
     assert "too large" not in render(fits, gpu="L4", **options)
 
 
-@pytest.mark.parametrize("options", [{"steps": 0}, {"accumulate": 0}, {"accumulate": 7}])
+@pytest.mark.parametrize("options", [{"steps": 0}, {"micro_batches": 0}, {"micro_batches": 7}])
 def test_a_run_that_cannot_be(options):
     with pytest.raises(InputError, match=next(iter(options))):
         plan_of(**options)

@@ -13,8 +13,14 @@ from safetensors.torch import load_file
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from kobert_kit.batches.options import DataConfig, Masking, Phase
+from kobert_kit.encoder import PretrainingModel
 from kobert_kit.fill_mask import MaskFiller
-from kobert_kit.pretraining.config import ModelConfig, OptimizerConfig, PretrainConfig
+from kobert_kit.pretraining.config import (
+    ModelConfig,
+    OptimizerConfig,
+    PretrainConfig,
+    TrainingPhase,
+)
 from kobert_kit.pretraining.evaluation import UNSEEN, entropy, unigram_loss
 from kobert_kit.pretraining.run import pretrain
 from kobert_kit.pretraining.verify_resume import verify_resume
@@ -172,9 +178,9 @@ def test_other_optimisers_resume_too(config, tmp_path, kind):
 def test_parts_of_a_batch_give_the_gradient_of_the_whole(config, tmp_path):
     still = dataclasses.replace(config.model, hidden_dropout=0.0, attention_dropout=0.0)
     runs = []
-    for accumulate in (1, 4):
-        out = tmp_path / str(accumulate)
-        pretrain(dataclasses.replace(config, model=still, accumulate=accumulate, out=out))
+    for micro_batches in (1, 4):
+        out = tmp_path / str(micro_batches)
+        pretrain(dataclasses.replace(config, model=still, micro_batches=micro_batches, out=out))
         runs.append(out)
     rows = [[row for row in metrics_of(run) if "masked_loss" in row] for run in runs]
     for whole, parts in zip(*rows, strict=True):
@@ -192,15 +198,15 @@ def test_loaders_change_nothing(config, tmp_path):
 @pytest.fixture
 def poisoned(monkeypatch):
     """Step 3 has a loss that is not a number."""
-    from kobert_kit.pretraining import run as module
+    from kobert_kit.pretraining import train_step as module
 
     backward = module._backward
 
-    def poison(run, parts):
-        found = backward(run, parts)
-        if run.step != 3:
+    def poison(run, batches, *, stop):
+        found = backward(run, batches, stop=stop)
+        if run.progress.step != 3:
             return found
-        return dataclasses.replace(found, masked=found.masked * float("nan"))
+        return dataclasses.replace(found, masked=float("nan"))
 
     monkeypatch.setattr(module, "_backward", poison)
 
@@ -217,6 +223,143 @@ def test_or_leaves_the_batch_out(config, poisoned):
     assert [(row["step"], row["masked_loss"]) for row in rows if "skipped" in row] == [(4, None)]
     weights = weights_of(config.out)
     assert all(torch.isfinite(weight).all() for weight in weights.values())
+
+
+def test_or_goes_back_and_leaves_it_out_from_there(config, poisoned, tmp_path):
+    skipped = dataclasses.replace(config, bad_step="skip", out=tmp_path / "skipped")
+    pretrain(skipped)
+    back = dataclasses.replace(config, bad_step="roll_back", evaluate_every=2)
+    pretrain(back)
+    assert same_bits(weights_of(skipped.out), weights_of(back.out))
+    rows = metrics_of(back.out)
+    [rolled] = [row for row in rows if "rolled_back_from" in row]
+    assert (rolled["step"], rolled["rolled_back_from"]) == (2, 3)
+    steps = [row["step"] for row in rows if "masked_loss" in row]
+    assert steps == list(range(1, 13))
+    assert [row["step"] for row in rows if "skipped" in row] == [4]
+
+
+def test_without_a_checkpoint_it_goes_back_to_the_beginning(config, poisoned, tmp_path):
+    skipped = dataclasses.replace(config, bad_step="skip", out=tmp_path / "skipped")
+    pretrain(skipped)
+    back = dataclasses.replace(config, bad_step="roll_back")
+    pretrain(back)
+    assert same_bits(weights_of(skipped.out), weights_of(back.out))
+
+
+def test_a_leap_of_the_loss_is_a_bad_step(config, monkeypatch):
+    from kobert_kit.pretraining import train_step as module
+
+    backward = module._backward
+
+    def leap(run, batches, *, stop):
+        found = backward(run, batches, stop=stop)
+        more = 4.0 if run.progress.step == 30 else 0.0
+        return dataclasses.replace(found, masked=found.masked + more)
+
+    monkeypatch.setattr(module, "_backward", leap)
+    long = dataclasses.replace(config, steps=32, evaluate_every=40, leap=3.0, bad_step="skip")
+    pretrain(long)
+    assert [row["step"] for row in metrics_of(long.out) if "skipped" in row] == [31]
+
+
+def test_phases_have_batches_and_rates_of_their_own_and_resume_across_their_border(
+    config, tmp_path
+):
+    phases = (
+        TrainingPhase(share=0.5, learning_rate=3e-3, data=DataConfig(length=24, windows=8)),
+        TrainingPhase(
+            share=0.5,
+            learning_rate=1e-3,
+            data=DataConfig(length=48, windows=4, languages=Phase(languages=("ko",))),
+        ),
+    )
+    phased = dataclasses.replace(config, phases=phases, evaluate_every=5, leap=9.0)
+    pretrain(phased)
+    rows = [row for row in metrics_of(phased.out) if "masked_loss" in row]
+    assert all(row["tokens"] <= 24 * 8 for row in rows)
+    rates = [row["learning_rate"] for row in rows]
+    # Linear: of the peak, the steps that are left of those after the warm-up.
+    assert rates[5:7] == pytest.approx([3e-3 * (7 / 12) / 0.8, 1e-3 * (6 / 12) / 0.8])
+    parted = dataclasses.replace(phased, out=tmp_path / "parted")
+    for stop_after in (3, 6, 8, None):
+        pretrain(parted, resume=parted.out.exists(), stop_after=stop_after)
+    assert same_bits(weights_of(phased.out), weights_of(parted.out))
+    shown = [
+        row["evaluation"]["languages"] for row in metrics_of(phased.out) if "masked_loss" not in row
+    ]
+    assert [len(languages) for languages in shown] == [7, 7, 7]
+
+
+def test_a_fault_in_a_later_phase_is_found_before_the_first_step(config):
+    data = DataConfig(length=40, windows=4, languages=Phase(languages=("tlh",)))
+    phases = (TrainingPhase(share=0.9, data=config.data), TrainingPhase(share=0.1, data=data))
+    with pytest.raises(InputError, match="'tlh' is in a phase"):
+        pretrain(dataclasses.replace(config, phases=phases))
+    assert not config.out.exists()
+
+
+def test_a_moving_average_is_what_is_evaluated_and_saved(config, tmp_path):
+    averaged = dataclasses.replace(
+        config, optimizer=dataclasses.replace(config.optimizer, average=0.75)
+    )
+    plain = dataclasses.replace(config, out=tmp_path / "plain", evaluate_every=1)
+    pretrain(plain, stop_after=1)
+    begun = load_file(plain.out / "checkpoints/step-00000001/model.safetensors")
+    pretrain(averaged, stop_after=1)
+    average, found = weights_of(averaged.out), {}
+    first = PretrainingModel(PretrainingModel.from_pretrained(averaged.out / "model").config)
+    first.initialise(torch.Generator().manual_seed(config.seed))
+    first.save_pretrained(tmp_path)
+    found = load_file(tmp_path / "model.safetensors")
+    for name, value in average.items():
+        torch.testing.assert_close(value, 0.75 * found[name] + 0.25 * begun[name])
+    # The weights that go on are not the average.
+    assert same_bits(begun, load_file(averaged.out / "checkpoints/step-00000001/model.safetensors"))
+
+
+def test_a_moving_average_resumes(config, tmp_path):
+    config = dataclasses.replace(
+        config, optimizer=dataclasses.replace(config.optimizer, average=0.9)
+    )
+    pretrain(config)
+    parted = dataclasses.replace(config, out=tmp_path / "parted")
+    pretrain(parted, stop_after=5)
+    pretrain(parted, resume=True)
+    assert same_bits(weights_of(config.out), weights_of(parted.out))
+
+
+def test_a_budget_ends_a_run_and_a_stop_does_not_give_it_more(config):
+    timed = dataclasses.replace(config, steps=None, budget="4s", evaluate_every=1000)
+    began = time.perf_counter()
+    pretrain(timed, stop_after=20)
+    first = time.perf_counter() - began
+    pretrain(timed, resume=True)
+    rows = [row for row in metrics_of(timed.out) if "masked_loss" in row]
+    # Making and saving the model is not training; what was stopped counts.
+    trained = sum(row["tokens"] / row["tokens_per_second"] for row in rows)
+    assert first < 4
+    assert 2 < trained < 5
+    assert len(rows) > 20
+    assert rows[-1]["learning_rate"] < 0.2 * config.optimizer.learning_rate
+
+
+def test_out_of_memory_says_what_would_fit(config, monkeypatch):
+    from kobert_kit.pretraining import train_step as module
+
+    def too_much(*arguments, **options):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(module, "_forward_and_backward", too_much)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (0, 3 * 2**20))
+    with pytest.raises(
+        InputError, match=r"with 1 micro-batches of 4 windows; .* --micro-batches 2"
+    ):
+        pretrain(config)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (0, int(2.7 * 2**20)))
+    shutil.rmtree(config.out)
+    with pytest.raises(InputError, match="--micro-batches 4"):
+        pretrain(config)
 
 
 def timeless(run):
@@ -327,15 +470,15 @@ def test_a_machine_is_tried(config):
 
 
 def test_a_machine_that_loses_a_bit_is_told(config, monkeypatch):
-    from kobert_kit.pretraining import run as module
+    from kobert_kit.pretraining import run_state as module
 
     load = module.load_checkpoint
 
-    def lossy(out, model, *others):
-        step = load(out, model, *others)
+    def lossy(out, trained, *others):
+        progress = load(out, trained, *others)
         with torch.no_grad():
-            model.next_sentence.bias += 1e-3
-        return step
+            trained.model.next_sentence.bias += 1e-3
+        return progress
 
     monkeypatch.setattr(module, "load_checkpoint", lossy)
     with pytest.raises(InputError, match=r"differs by up to .* does not give the same bits twice"):
@@ -364,12 +507,35 @@ def test_nothing_to_resume(config):
     [
         ({"steps": 0}, "steps is 0"),
         ({"data": DataConfig(length=4_096)}, "data.length is 4096"),
-        ({"optimizer": OptimizerConfig(learning_rate=0)}, "learning_rate"),
+        ({"steps": None}, "--steps or --budget"),
+        ({"budget": "1h"}, "not both"),
+        ({"steps": None, "budget": "1 hour"}, "write it as 24h"),
+        ({"steps": None, "budget": "-1h"}, "above 0"),
+        ({"leap": 0.0}, "leap is 0"),
+        ({"micro_batches": 3}, "4 windows cannot be shared out to 3 equal parts"),
+        ({"phases": (TrainingPhase(share=0.5), TrainingPhase(share=0.6))}, "0.5 [+] 0.6"),
+        ({"phases": (TrainingPhase(share=1.0),)}, "data.length is 128; the model has only"),
     ],
 )
 def test_a_config_that_cannot_be(config, change, message):
     with pytest.raises(InputError, match=message):
         dataclasses.replace(config, **change)
+
+
+@pytest.mark.parametrize(
+    ("make", "options", "message"),
+    [
+        (OptimizerConfig, {"learning_rate": 0}, "learning_rate"),
+        (OptimizerConfig, {"average": 1.0}, "average"),
+        (TrainingPhase, {"share": 0.0}, "share is 0"),
+        (TrainingPhase, {"share": 1.0, "learning_rate": 0}, "learning_rate is 0"),
+        (DataConfig, {"first_windows": 32}, "belong together"),
+        (DataConfig, {"first_windows": 3, "ramp_steps": 5}, "must divide 256"),
+    ],
+)
+def test_parts_of_a_config_that_cannot_be(make, options, message):
+    with pytest.raises(InputError, match=message):
+        make(**options)
 
 
 def test_cuda_where_there_is_none(config):

@@ -23,7 +23,7 @@ def batches(corpus, vocabulary):
 
 
 def assert_same(some, others):
-    some, others = list(some), list(others)
+    some, others = [batch for share in some for batch in share], list(others)
     assert len(some) == len(others) > 0
     for a, b in zip(some, others, strict=True):
         for field in fields(a):
@@ -38,7 +38,7 @@ def test_workers_change_nothing(batches, workers):
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_loader_goes_on_from_any_step(batches, workers):
-    whole = list(load(batches, STEPS, workers=workers))
+    whole = [batch for share in load(batches, STEPS, workers=workers) for batch in share]
     for step in STEPS:
         assert_same(load(batches, range(step, STEPS.stop)), whole[step - STEPS.start :])
 
