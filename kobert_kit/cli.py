@@ -419,7 +419,7 @@ def fill_mask(model: Folder, text: Positional[str], /, *, top: int = 5) -> None:
     """Fill each [MASK] in a text.
 
     Args:
-        model: Model folder: of a run, or any Hugging Face BERT with tokenizer.json.
+        model: Model folder: of a run, or any Hugging Face BERT or ModernBERT with tokenizer.json.
         text: With at least one [MASK].
         top: Pieces to show for each mask.
     """

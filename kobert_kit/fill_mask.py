@@ -1,4 +1,4 @@
-"""Fill ``[MASK]`` in a text, with our model folder or any Hugging Face BERT."""
+"""Fill ``[MASK]`` in a text, with our model folder or any Hugging Face BERT or ModernBERT."""
 
 import json
 from dataclasses import dataclass

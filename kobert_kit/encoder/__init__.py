@@ -1,4 +1,4 @@
-"""The encoder: padding-free BERT that reads and writes Hugging Face folders."""
+"""The encoder: padding-free BERT and ModernBERT that read and write Hugging Face folders."""
 
 from kobert_kit.encoder.config import EncoderConfig
 from kobert_kit.encoder.model import Encoder, PretrainingModel

@@ -17,6 +17,9 @@ class ModelConfig:
     # The fields of `EncoderConfig` that a run may choose. That one lives beside torch, which
     # `--help` must not wait for.
 
+    family: Literal["bert", "modern"] = "bert"
+    """bert is classic BERT; modern is ModernBERT: pre-norm, rotary positions, a gated feed-forward
+    layer, a window in most layers, and no next-sentence head: it needs --data.pairing none."""
     hidden_size: int = 768
     """Width of a token's vector."""
     layers: int = 12
@@ -24,15 +27,26 @@ class ModelConfig:
     heads: int = 12
     """Attention heads per layer; hidden_size / heads is 16, 32, 64, 96 or 128."""
     intermediate_size: int = 3072
-    """Width of the feed-forward layer."""
+    """Width of the feed-forward layer; that of modern has three matrices of it, not two."""
     max_positions: int = 512
     """Longest sequence the model can ever take, in tokens."""
     activation: Literal["gelu", "gelu_tanh"] = "gelu"
     """gelu is the erf form, as in transformers; gelu_tanh that of Google's code."""
     hidden_dropout: float = 0.1
-    """Share of hidden values dropped in training."""
+    """Share of hidden values dropped in training; in modern only of those that attention gives."""
     attention_dropout: float = 0.1
-    """Share of attention weights dropped in training."""
+    """Share of attention weights dropped in training; 0 in ModernBERT's recipe."""
+    mlp_dropout: float = 0.0
+    """modern: share of values dropped inside the feed-forward layer."""
+    global_every: int = 3
+    """modern: the first layer and every n-th after it see a whole sequence, the others a window."""
+    window: int = 128
+    """modern: tokens of the window, half on each side."""
+    global_rotary_base: float = 10_000.0
+    """modern: base of the angles in layers that see all; higher for long texts, 160000 for 8192
+    tokens."""
+    local_rotary_base: float = 10_000.0
+    """modern: base of the angles in layers with a window."""
     init_std: float = 0.02
     """Matrices start as a normal of this deviation; narrow models learn sooner with more."""
 
@@ -172,6 +186,11 @@ class PretrainConfig:
                 raise InputError(
                     f"data.length is {phase.data.length}; the model has only model.max_positions "
                     f"({self.model.max_positions})"
+                )
+            if self.model.family == "modern" and phase.data.pairing != "none":
+                raise InputError(
+                    f"data.pairing is {phase.data.pairing!r}; model.family modern has no "
+                    "next-sentence head, so it must be 'none'"
                 )
 
     @property

@@ -120,6 +120,7 @@ class _Scored:
     losses: npt.NDArray[np.float32]
     hits: npt.NDArray[np.bool_]
     next_hits: npt.NDArray[np.bool_]
+    """[S]; all false of a model without that head, whose batches have no pairs to count."""
 
 
 @torch.no_grad()
@@ -129,7 +130,9 @@ def _score(model: PretrainingModel, batch: Batch, device: torch.device) -> _Scor
     masked, following = logits(model, tensors)
     losses = F.cross_entropy(masked.float(), tensors.labels, ignore_index=IGNORED, reduction="none")
     hits = masked.argmax(1) == tensors.labels
-    next_hits = following.argmax(1) == tensors.is_next
+    next_hits = torch.zeros_like(tensors.is_next, dtype=torch.bool)
+    if following is not None:
+        next_hits = following.argmax(1) == tensors.is_next
     return _Scored(losses.cpu().numpy(), hits.cpu().numpy(), next_hits.cpu().numpy())
 
 

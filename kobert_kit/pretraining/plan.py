@@ -82,7 +82,8 @@ def make_plan(
         InputError: a number makes no sense.
     """
     counts = {"steps": steps, "vocab_size": vocabulary}
-    counts |= {"model.layers": model.layers, "model.hidden_size": model.hidden_size}
+    for name in ("layers", "hidden_size", "global_every", "window"):
+        counts[f"model.{name}"] = getattr(model, name)
     for name, value in counts.items():
         if value < 1:
             raise InputError(f"{name} is {value}; it must be at least 1")
@@ -170,6 +171,12 @@ def fitting_micro_batches(
 
 def _parameters(model: ModelConfig, vocabulary: int) -> dict[str, int]:
     h, inner = model.hidden_size, model.intermediate_size
+    if model.family == "modern":  # no biases but the decoder's; the first layer has one norm less
+        return {
+            "embeddings": vocabulary * h + h,
+            "layers": _matrices(model) + 2 * model.layers * h,  # the last norm among them
+            "heads": h * h + h + vocabulary,
+        }
     norm, square = 2 * h, h * h + h
     return {
         "embeddings": (vocabulary + model.max_positions + SEGMENTS) * h + norm,
@@ -182,19 +189,35 @@ def _parameters(model: ModelConfig, vocabulary: int) -> dict[str, int]:
 def _operations(model: ModelConfig, length: int, vocabulary: int, masked: float) -> float:
     """Of a token: a multiplication and an addition are two, backward costs twice forward."""
     h = model.hidden_size
-    matrices = model.layers * (4 * h * h + 2 * h * model.intermediate_size)
-    attention = 2 * model.layers * h * length  # scores and their product with the values
+    attention = 2 * h * _keys_seen(model, length)  # scores and their product with the values
     head = masked * (h * h + h * vocabulary)
-    return 6.0 * (matrices + attention + head)
+    return 6.0 * (_matrices(model) + attention + head)
+
+
+def _matrices(model: ModelConfig) -> int:
+    """Numbers in the matrices of the layers. GeGLU is given two rows where GELU is given one."""
+    h, feed_forward = model.hidden_size, 3 if model.family == "modern" else 2
+    return model.layers * (4 * h * h + feed_forward * h * model.intermediate_size)
+
+
+def _keys_seen(model: ModelConfig, length: int) -> float:
+    """How many keys a token looks at in all layers, on average over a sequence."""
+    if model.family == "bert":
+        return model.layers * length
+    seeing_all = len(range(0, model.layers, model.global_every))
+    reach = min(model.window // 2, length - 1)
+    within = 2 * reach + 1 - reach * (reach + 1) / length  # a sequence's ends see less
+    return seeing_all * length + (model.layers - seeing_all) * within
 
 
 def _kept_by_a_token(model: ModelConfig) -> int:
     """Numbers that the backward pass needs of a token.
 
     Of a layer: query, key and value, what attention gives, the two sums before the norms and what
-    the norms give, and the feed-forward layer before and after GELU.
+    the norms give, and the feed-forward layer before GELU and after it; GeGLU halves the width.
     """
-    return model.layers * (8 * model.hidden_size + 2 * model.intermediate_size)
+    feed_forward = 3 if model.family == "modern" else 2
+    return model.layers * (8 * model.hidden_size + feed_forward * model.intermediate_size)
 
 
 def render(

@@ -6,15 +6,12 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
-from shutil import copyfile, rmtree
 from types import FrameType
 
-from torch import Tensor
 from tqdm import tqdm
 
 from kobert_kit.batches.batch import Batch
 from kobert_kit.batches.loader import load
-from kobert_kit.encoder.huggingface import write_folder
 from kobert_kit.pretraining.checkpoint import (
     Saver,
     copied,
@@ -26,16 +23,16 @@ from kobert_kit.pretraining.config import PretrainConfig
 from kobert_kit.pretraining.config_file import to_toml
 from kobert_kit.pretraining.evaluation import Evaluation, evaluate, examples
 from kobert_kit.pretraining.metrics import Metrics, open_metrics
+from kobert_kit.pretraining.model_folder import write_model
 from kobert_kit.pretraining.processes import Processes, processes_of
 from kobert_kit.pretraining.report import write_report
 from kobert_kit.pretraining.run_state import Run, prepare
 from kobert_kit.pretraining.train_step import rehearse, train_step
 from kobert_vocab.errors import InputError
-from kobert_vocab.new_folder import new_folder, refuse_existing
+from kobert_vocab.new_folder import refuse_existing
 
 logger = logging.getLogger(__name__)
 
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "spm.model")
 UNKNOWN = 1 << 60  # steps of a phase that ends when its time does
 
 
@@ -239,18 +236,8 @@ def _finish(run: Run, evaluation: Evaluation, sentences: Mapping[str, str]) -> N
         filled = examples(model, run.batches, run.processes.device)
         weights = copied(model.state_dict())
     if run.processes.first:
-        _write_model(run, weights)
+        write_model(run, weights)
         write_report(run.config.out, run.vocabulary, evaluation, filled, sentences)
-
-
-def _write_model(run: Run, weights: dict[str, Tensor]) -> None:
-    """The weights with the tokenizer's files beside them."""
-    out = run.config.out / "model"
-    rmtree(out, ignore_errors=True)  # an older one, of a run that goes on
-    with new_folder(out) as folder:
-        write_folder(folder, run.trained.model.config, weights)
-        for name in TOKENIZER_FILES:
-            copyfile(run.config.vocab / name, folder / name)
 
 
 class _Stop:

@@ -110,6 +110,9 @@ def prepare(config: PretrainConfig, processes: Processes) -> Run:
     model = PretrainingModel(shape)
     _initialise(model, config)
     model.to(processes.device)
+    model.encoder.recompute = config.recompute
+    for layer in model.encoder.layers if config.compile else ():
+        layer.compile()
     called = shared(model, processes, config.parallel, bf16=config.precision == "bf16")
     memory = config.optimizer.average
     trained = Trained(

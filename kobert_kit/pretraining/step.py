@@ -58,7 +58,7 @@ class Losses:
     correct: Tensor
     """Used slots in which the right word has the highest logit."""
     next: Tensor
-    """Mean over the sequences of two texts, in nats; 0 if there are none."""
+    """Mean over the sequences of two texts, in nats; 0 if there are none, or no head for them."""
 
     @property
     def total(self) -> Tensor:
@@ -85,13 +85,15 @@ def losses(
         *(batch.tokens, batch.positions, batch.segments, batch.cu_seqlens, batch.max_seqlen),
         *(batch.masked, batch.labels, seed),
     )
-    following = F.cross_entropy(next_logits.float(), batch.is_next, reduction="sum")
+    following = torch.zeros_like(masked)
+    if next_logits is not None:
+        following = F.cross_entropy(next_logits.float(), batch.is_next, reduction="sum")
     least = max(1, pairs) if counts is None else counts[1].clamp(min=1)
     return Losses(masked * (batch.used / used), correct, following / least)
 
 
-def logits(model: PretrainingModel, batch: BatchTensors) -> tuple[Tensor, Tensor]:
-    """[M, V] of the masked words and [S, 2] of the next sentence."""
+def logits(model: PretrainingModel, batch: BatchTensors) -> tuple[Tensor, Tensor | None]:
+    """[M, V] of the masked words and [S, 2] of the next sentence, of a model that has that head."""
     return model.logits(
         *(batch.tokens, batch.positions, batch.segments, batch.cu_seqlens, batch.max_seqlen),
         batch.masked,

@@ -1,9 +1,13 @@
 import dataclasses
+import re
+import shlex
+from pathlib import Path
 
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from kobert_kernels import dispatch
 from kobert_kit.batches.options import DataConfig, Masking
 from kobert_kit.encoder import EncoderConfig, PretrainingModel
 from kobert_kit.pretraining.config import ModelConfig, TrainingPhase
@@ -19,6 +23,7 @@ SMALL = ModelConfig(
     hidden_dropout=0.0,
     attention_dropout=0.0,
 )
+MODERN = dataclasses.replace(SMALL, family="modern", layers=4, window=20)
 BASE = DataConfig(length=128, windows=256)
 
 
@@ -34,10 +39,13 @@ def plan_of(model=SMALL, data=BASE, micro_batches=None, **options):
     return make_plan(model, [phase], **{"vocabulary": 500, "steps": 10} | options)
 
 
-def test_parameters_are_those_of_the_model():
-    assert sum(plan_of().parameters.values()) == sum(
-        p.numel() for p in model_of(SMALL, 500).parameters()
-    )
+@pytest.mark.parametrize("shape", [SMALL, MODERN])
+def test_parameters_are_those_of_the_model(shape):
+    model, counted = model_of(shape, 500), plan_of(shape).parameters
+    assert sum(counted.values()) == sum(p.numel() for p in model.parameters())
+    final_norm = shape.hidden_size if shape.family == "modern" else 0
+    layers = sum(p.numel() for p in model.encoder.layers.parameters())
+    assert counted["layers"] == layers + final_norm
 
 
 def test_bert_base_has_110_million():
@@ -46,25 +54,35 @@ def test_bert_base_has_110_million():
     assert sum(plan.parameters.values()) == 110_106_428
 
 
-def test_operations_are_those_that_are_counted():
+def test_modernbert_base_has_149_million():
+    # ModernBertForMaskedLM of transformers as released: `sum(p.numel() for p in parameters())`.
+    shape = ModelConfig(family="modern", layers=22, intermediate_size=1152)
+    assert sum(plan_of(shape, vocabulary=50_368).parameters.values()) == 149_655_232
+
+
+@pytest.mark.parametrize("shape", [SMALL, MODERN, dataclasses.replace(MODERN, window=200)])
+def test_operations_are_those_that_are_counted(shape):
     length, masked = 64, 8
-    model = model_of(SMALL, 500).eval()
+    model = model_of(shape, 500).eval()
     tokens = torch.arange(5, 5 + length, dtype=torch.int32)
     cu_seqlens = torch.tensor([0, length], dtype=torch.int32)
     with FlopCounterMode(display=False) as counter:
         x = model.encoder(tokens, tokens - 5, tokens * 0, cu_seqlens, length, None)
         model.masked_logits(x, torch.arange(masked))
     data = DataConfig(length=length, windows=1, masking=Masking(rate=masked / length))
-    forward = plan_of(data=data).phases[0].operations * length / 3
-    # It cannot look into our attention: two products of [S, S] and [S, h] in each layer.
-    attention = 4 * SMALL.layers * SMALL.hidden_size * length**2
+    forward = plan_of(shape, data).phases[0].operations * length / 3
+    # It cannot look into our attention: two products of [S, S] and [S, h] in each layer, of which a
+    # window leaves a band.
+    places, kinds = torch.arange(length), [model.config.is_global(n) for n in range(shape.layers)]
+    band = (places[:, None] - places).abs() <= shape.window // 2
+    pairs = sum(length**2 if sees_all else int(band.sum()) for sees_all in kinds)
+    attention = 4 * shape.hidden_size * pairs
     assert counter.get_total_flops() + attention == pytest.approx(forward, rel=1e-6)
 
 
-def kept_by(layers, sequences=4):
+def kept_by(shape, sequences=4):
     """Bytes that the forward pass keeps for the backward pass, weights aside."""
-    shape = dataclasses.replace(SMALL, layers=layers)
-    model, length = model_of(shape, 500).train(), SMALL.max_positions
+    model, length = model_of(shape, 500).train(), shape.max_positions
     positions = torch.arange(length, dtype=torch.int32).repeat(sequences)
     cu_seqlens = torch.arange(0, sequences * length + 1, length, dtype=torch.int32)
     weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
@@ -84,13 +102,15 @@ def kept_by(layers, sequences=4):
     return sum(kept.values())
 
 
-def test_a_layer_keeps_what_the_plan_says():
-    data = DataConfig(length=SMALL.max_positions, windows=4)
-    more = [
-        plan_of(dataclasses.replace(SMALL, layers=layers), data, bf16=False).memory["activations"]
-        for layers in (2, 5)
-    ]
-    assert kept_by(5) - kept_by(2) == pytest.approx(more[1] - more[0], rel=0.02)
+@pytest.mark.parametrize("shape", [SMALL, MODERN])
+def test_a_layer_keeps_what_the_plan_says(shape):
+    data = DataConfig(length=shape.max_positions, windows=4)
+    few, many = (dataclasses.replace(shape, layers=layers) for layers in (2, 5))
+    planned = [plan_of(s, data, bf16=False).memory["activations"] for s in (few, many)]
+    # In PyTorch turned queries and keys are kept too, and what is multiplied with the gate.
+    with dispatch.use(attention="triton", geglu="triton"):
+        kept = kept_by(many) - kept_by(few)
+    assert kept == pytest.approx(planned[1] - planned[0], rel=0.02)
 
 
 def test_the_million_steps_of_bert_base():
@@ -126,6 +146,29 @@ def test_what_does_not_fit_is_said_with_what_would():
 def test_a_run_that_cannot_be(options):
     with pytest.raises(InputError, match=next(iter(options))):
         plan_of(**options)
+
+
+def test_a_shape_that_cannot_be():
+    with pytest.raises(InputError, match=r"model.global_every is 0"):
+        plan_of(dataclasses.replace(MODERN, global_every=0))
+
+
+def test_the_korean_modernbert_costs_what_its_file_says(kobert):
+    path = Path(__file__).parents[2] / "configs" / "korean-modern.toml"
+    said = path.read_text(encoding="utf-8")
+    command = shlex.split(re.search(r"`kobert (plan .*?)`", said)[1])
+    code, text, err = kobert(*[path if "configs/" in word else word for word in command])
+    assert code == 0, err
+    for given, counted in (
+        ("160 million parameters", r"parameters +160\.14 M"),
+        ("843 million", "843 M a token"),
+        ("54.1 GiB", r"54\.1 GiB of 80"),
+        ("23.3 hours on one H100", r"23\.3 hours on 1 x H100"),
+        ("206 GiB", r"activations 51\.6"),  # of a quarter of a batch
+        ("cost $58", r"\$58,"),
+    ):
+        assert given in said
+        assert re.search(counted, text), text
 
 
 @pytest.mark.parametrize("options", [{"tokens_per_second": 0.0}, {"dollars": -1.0}, {"mfu": 2.0}])

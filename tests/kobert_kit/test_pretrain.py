@@ -189,6 +189,18 @@ def test_parts_of_a_batch_give_the_gradient_of_the_whole(config, tmp_path):
         assert parts["tokens"] == whole["tokens"]
 
 
+@pytest.mark.parametrize("family", ["bert", "modern"])
+def test_to_compute_layers_again_changes_no_bit(config, tmp_path, family):
+    model = dataclasses.replace(config.model, family=family)
+    config = dataclasses.replace(
+        config, steps=3, model=model, data=dataclasses.replace(config.data, pairing="none")
+    )
+    pretrain(config)
+    again = dataclasses.replace(config, recompute=True, out=tmp_path / "again")
+    pretrain(again)
+    assert same_bits(weights_of(config.out), weights_of(again.out))
+
+
 def test_loaders_change_nothing(config, tmp_path):
     for loaders in (0, 1):
         pretrain(dataclasses.replace(config, loaders=loaders, out=tmp_path / str(loaders)))

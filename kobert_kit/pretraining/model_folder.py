@@ -1,0 +1,33 @@
+"""``model/`` in a run's folder: what `transformers` loads."""
+
+import json
+from pathlib import Path
+from shutil import copyfile, rmtree
+
+from torch import Tensor
+
+from kobert_kit.encoder.huggingface import write_folder
+from kobert_kit.pretraining.run_state import Run
+from kobert_vocab.new_folder import new_folder
+
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "spm.model")
+
+
+def write_model(run: Run, weights: dict[str, Tensor]) -> None:
+    """Write the weights, with the tokenizer's files beside them."""
+    out = run.config.out / "model"
+    rmtree(out, ignore_errors=True)  # an older one, of a run that goes on
+    with new_folder(out) as folder:
+        write_folder(folder, run.trained.model.config, weights)
+        for name in TOKENIZER_FILES:
+            copyfile(run.config.vocab / name, folder / name)
+        if run.config.model.family == "modern":
+            _leave_out_segments(folder / "tokenizer_config.json")
+
+
+def _leave_out_segments(path: Path) -> None:
+    """ModernBERT takes none: before version 5 `transformers` stops at the argument."""
+    settings = json.loads(path.read_text(encoding="utf-8"))
+    settings["model_input_names"].remove("token_type_ids")
+    text = json.dumps(settings, ensure_ascii=False, indent=2)
+    path.write_text(text + "\n", encoding="utf-8")
