@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer
+from torch import Tensor
 
 from kobert_kit.encoder import PretrainingModel
 from kobert_vocab.errors import InputError
@@ -19,6 +20,16 @@ class Fill:
 
     piece: str
     probability: float
+
+
+@dataclass(frozen=True)
+class _Sequence:
+    """A text as the model takes it, [T] each."""
+
+    ids: Tensor
+    segments: Tensor
+    around: Tensor
+    """Whether a token is none of the text's own: [CLS] and [SEP] about it."""
 
 
 class MaskFiller:
@@ -58,28 +69,64 @@ class MaskFiller:
         size = self._model.config.vocab_size
         if not 1 <= top <= size:
             raise InputError(f"top is {top}; it must lie between 1 and the {size} pieces there are")
+        best = self._shares(self._encoded(text)).topk(top)
+        return [
+            [Fill(self._piece(i), p) for i, p in zip(ids, shares, strict=True)]
+            for ids, shares in zip(best.indices.tolist(), best.values.tolist(), strict=True)
+        ]
+
+    @torch.no_grad()
+    def filled(self, text: str) -> str:
+        """``text`` with all masks filled, as the vocabulary reads it.
+
+        The surest mask is filled first and the others are looked at again, so that neighbours fit
+        each other. A piece that begins a word brings its space.
+
+        Raises:
+            InputError: as `fill`.
+        """
+        sequence = self._encoded(text)
+        while len(masked := self._masked(sequence.ids)):
+            shares = self._shares(sequence)
+            shares[:, self._mask] = 0  # a mask is no filling
+            surest, piece = divmod(int(shares.argmax()), shares.shape[1])
+            sequence.ids[masked[surest]] = piece
+        ids: list[int] = sequence.ids[~sequence.around].tolist()
+        return str(self._tokenizer.decode(ids, skip_special_tokens=False))
+
+    def _encoded(self, text: str) -> "_Sequence":
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:  # half a surrogate pair: bytes that were not UTF-8
+            raise InputError(f"the text {text!r} is not UTF-8; convert it") from error
         encoding = self._tokenizer.encode(text)
         ids = torch.tensor(encoding.ids)
-        masked = (ids == self._mask).nonzero().flatten()
         longest = self._model.config.max_positions
-        if len(masked) == 0:
+        if len(self._masked(ids)) == 0:
             raise InputError(
                 f"no {MASK} in the text {text!r}; put one where a word is to be filled"
             )
         if len(ids) > longest:
             raise InputError(f"the text has {len(ids)} tokens; this model takes {longest}")
-        x = self._model.encoder(
-            ids,
-            torch.arange(len(ids)),
-            torch.tensor(encoding.type_ids),
-            torch.tensor([0, len(ids)], dtype=torch.int32),
-            len(ids),
+        segments = torch.tensor(encoding.type_ids)
+        return _Sequence(
+            ids, segments, torch.tensor(encoding.special_tokens_mask, dtype=torch.bool)
         )
-        best = self._model.masked_logits(x, masked).softmax(1).topk(top)
-        return [
-            [Fill(self._piece(i), p) for i, p in zip(ids, shares, strict=True)]
-            for ids, shares in zip(best.indices.tolist(), best.values.tolist(), strict=True)
-        ]
+
+    def _masked(self, ids: Tensor) -> Tensor:
+        return (ids == self._mask).nonzero().flatten()
+
+    def _shares(self, sequence: "_Sequence") -> Tensor:
+        """[M, V] of each piece at each mask, together 1."""
+        count = len(sequence.ids)
+        x = self._model.encoder(
+            sequence.ids,
+            torch.arange(count),
+            sequence.segments,
+            torch.tensor([0, count], dtype=torch.int32),
+            count,
+        )
+        return self._model.masked_logits(x, self._masked(sequence.ids)).softmax(1)
 
     def _piece(self, token: int) -> str:
         piece = self._tokenizer.id_to_token(token)

@@ -1,5 +1,6 @@
 """What a pretraining run is made of."""
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
@@ -8,6 +9,8 @@ from tyro.conf import Suppress
 
 from kobert_kit.batches.options import DataConfig
 from kobert_vocab.errors import InputError
+
+LICENSE = re.compile(r"[a-z0-9]+([.-][a-z0-9]+)*")  # as all of the hub's identifiers are
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,6 +157,11 @@ class PretrainConfig:
     """Let torch.compile fuse what stands between the kernels of each layer."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto takes a CUDA device where there is one."""
+    trackers: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = ()
+    """Where the metrics go as well as to metrics.jsonl; each needs the extra of its name."""
+    license: str | None = None
+    """Of the model, for its card: as the Hugging Face hub spells it, apache-2.0 say. Nobody but who
+    publishes the model can choose it, so there is none by default."""
     model: ModelConfig = ModelConfig()
     data: DataConfig = field(default_factory=DataConfig)
     optimizer: OptimizerConfig = OptimizerConfig()
@@ -181,6 +189,11 @@ class PretrainConfig:
         if self.phases and abs(sum(phase.share for phase in self.phases) - 1) > 1e-6:
             shares = " + ".join(f"{phase.share:g}" for phase in self.phases)
             raise InputError(f"the shares of the phases are {shares}; together they are to be 1")
+        if self.license is not None and not LICENSE.fullmatch(self.license):
+            raise InputError(
+                f"license is {self.license!r}; write it as the Hugging Face hub does: apache-2.0, "
+                "cc-by-sa-4.0, other"
+            )
         for phase in self.all_phases:
             if phase.data.length > self.model.max_positions:
                 raise InputError(

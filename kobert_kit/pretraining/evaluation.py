@@ -4,8 +4,16 @@ Two yardsticks stand beside each loss, for the very tokens that were masked. The
 that of somebody who knows how often each piece comes in the language's training text, and nothing
 else. The *entropy* is the least that any such somebody could reach, had they seen the answers; with
 few tokens it is far too low to be fair (at most ln n for n of them).
+
+A third number is for runs with different vocabularies, whose tokens are of different lengths: *bits
+per character*, the loss of the masked tokens in bits, summed, divided by the characters they stand
+for (`Vocabulary.characters`: the ▁ before a word is its space). It is no likelihood of the text:
+each token is predicted with most others in sight. And no vocabulary is spared its tokens: one of
+longer pieces has longer gaps to fill at the same rate. So small differences mean nothing, and runs
+whose held-out text differs cannot be compared at all.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +26,7 @@ from kobert_kit.batches.batch import IGNORED, PADDING, Batch
 from kobert_kit.batches.batches import Batches
 from kobert_kit.encoder import PretrainingModel
 from kobert_kit.pretraining.step import BatchTensors, logits
+from kobert_vocab.vocabulary import Vocabulary
 
 # Added to every count (Lidstone). Of 1, 0.1 and 0.01 this makes the hardest yardstick: a mean of
 # 6.49, 6.13 and 6.10 nats over the 244 languages of docs/first-run.md.
@@ -34,6 +43,8 @@ class LanguageScore:
     accuracy: float
     unigram_loss: float
     entropy: float
+    bits_per_character: float | None
+    """None where the masked tokens stand for no character: a few later bytes of one, say."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +55,7 @@ class Evaluation:
     accuracy: float
     next_accuracy: float | None
     """None where sequences are single texts."""
+    bits_per_character: float | None
     languages: dict[str, LanguageScore]
 
 
@@ -70,7 +82,11 @@ class Example:
 
 
 def evaluate(
-    model: PretrainingModel, batches: Batches, sequences: int, device: torch.device
+    model: PretrainingModel,
+    batches: Batches,
+    vocabulary: Vocabulary,
+    sequences: int,
+    device: torch.device,
 ) -> Evaluation:
     """Score ``model`` on so many held-out sequences of each language."""
     labels, losses, hits, owners, next_hits = [], [], [], [], []
@@ -84,10 +100,12 @@ def evaluate(
         next_hits.append(scored.next_hits[batch.is_next != IGNORED])
     label, loss, hit, owner = map(np.concatenate, (labels, losses, hits, owners))
     next_hit = np.concatenate(next_hits)
+    characters = vocabulary.characters[label]
     return Evaluation(
         loss=float(loss.mean()),
         accuracy=float(hit.mean()),
         next_accuracy=float(next_hit.mean()) if len(next_hit) else None,
+        bits_per_character=bits_per_character(loss, characters),
         languages={
             language: LanguageScore(
                 masked=int(mine.sum()),
@@ -95,11 +113,20 @@ def evaluate(
                 accuracy=float(hit[mine].mean()),
                 unigram_loss=unigram_loss(label[mine], batches.training_counts(language)),
                 entropy=entropy(label[mine]),
+                bits_per_character=bits_per_character(loss[mine], characters[mine]),
             )
             for which in np.unique(owner)
             for mine, language in [(owner == which, batches.plan.languages[which])]
         },
     )
+
+
+def bits_per_character(
+    losses: npt.NDArray[np.float32], characters: npt.NDArray[np.int64]
+) -> float | None:
+    """Of tokens with these losses, in nats, that stand for so many characters each."""
+    total = int(characters.sum())
+    return float(losses.sum(dtype=np.float64)) / math.log(2) / total if total else None
 
 
 def unigram_loss(labels: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]) -> float:

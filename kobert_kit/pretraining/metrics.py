@@ -1,10 +1,12 @@
 """``metrics.jsonl``: a row for each step and each evaluation of a run."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import IO
+
+from kobert_kit.pretraining.config import PretrainConfig
+from kobert_kit.pretraining.trackers import Row, tracking
 
 METRICS = "metrics.jsonl"
 
@@ -14,37 +16,44 @@ class Metrics:
 
     Args:
         file: to write to; None in processes that do not write.
+        track: gives rows to the trackers.
     """
 
-    def __init__(self, file: IO[str] | None) -> None:
-        self._file = file
+    def __init__(self, file: IO[str] | None, track: Callable[[Row], None]) -> None:
+        self._file, self._track = file, track
 
-    def write(self, row: Mapping[str, object]) -> None:
+    def write(self, row: Row) -> None:
         """Add a row."""
         if self._file is not None:
             # JSON has no word for what is not a number.
             plain = {name: None if value != value else value for name, value in row.items()}
             self._file.write(json.dumps(plain) + "\n")
             self._file.flush()
+            self._track(row)
 
     def drop_after(self, step: int) -> None:
         """Forget rows of later steps: they will be done, and logged, again."""
-        if self._file is None:
-            return
-        self._file.seek(0)
-        rows = self._file.readlines()
-        kept = [row for row in rows if row.endswith("\n") and json.loads(row)["step"] <= step]
-        self._file.seek(0)
-        self._file.truncate()
-        self._file.writelines(kept)
-        self._file.flush()
+        if self._file is not None:
+            _drop_after(self._file, step)
 
 
 @contextmanager
-def open_metrics(run: Path, *, writes: bool) -> Iterator[Metrics]:
-    """The metrics of a run's folder, in the process that ``writes`` them."""
+def open_metrics(config: PretrainConfig, step: int, *, writes: bool) -> Iterator[Metrics]:
+    """The metrics of a run that goes on after ``step``, in the process that ``writes`` them."""
     if not writes:
-        yield Metrics(None)
+        yield Metrics(None, lambda row: None)
         return
-    with (run / METRICS).open("a+", encoding="utf-8") as file:
-        yield Metrics(file)
+    with (config.out / METRICS).open("a+", encoding="utf-8") as file:
+        _drop_after(file, step)
+        with tracking(config, step) as track:
+            yield Metrics(file, track)
+
+
+def _drop_after(file: IO[str], step: int) -> None:
+    file.seek(0)
+    rows = file.readlines()
+    kept = [row for row in rows if row.endswith("\n") and json.loads(row)["step"] <= step]
+    file.seek(0)
+    file.truncate()
+    file.writelines(kept)
+    file.flush()

@@ -7,14 +7,16 @@ from shutil import copyfile, rmtree
 from torch import Tensor
 
 from kobert_kit.encoder.huggingface import write_folder
+from kobert_kit.pretraining.evaluation import Evaluation
+from kobert_kit.pretraining.model_card import write_model_card
 from kobert_kit.pretraining.run_state import Run
 from kobert_vocab.new_folder import new_folder
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "spm.model")
 
 
-def write_model(run: Run, weights: dict[str, Tensor]) -> None:
-    """Write the weights, with the tokenizer's files beside them."""
+def write_model(run: Run, weights: dict[str, Tensor], evaluation: Evaluation) -> None:
+    """Write the weights, with the tokenizer's files and the model card beside them."""
     out = run.config.out / "model"
     rmtree(out, ignore_errors=True)  # an older one, of a run that goes on
     with new_folder(out) as folder:
@@ -23,6 +25,7 @@ def write_model(run: Run, weights: dict[str, Tensor]) -> None:
             copyfile(run.config.vocab / name, folder / name)
         if run.config.model.family == "modern":
             _leave_out_segments(folder / "tokenizer_config.json")
+        write_model_card(folder, run.config, run.trained.model, evaluation, run.made_with)
 
 
 def _leave_out_segments(path: Path) -> None:

@@ -10,9 +10,13 @@ from markupsafe import Markup
 
 from kobert_kit import __version__
 from kobert_kit.pretraining.evaluation import Evaluation, Example
+from kobert_kit.pretraining.example_history import ExampleHistory, histories
 from kobert_kit.pretraining.report_curves import language_curves, loss_curve, step_curves
 from kobert_vocab.languages import languages
+from kobert_vocab.normalize import nfc
 from kobert_vocab.vocabulary import Vocabulary
+
+AROUND = 12  # tokens shown on both sides of an example's kept masks
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,7 @@ class Row:
     loss: float
     unigram_loss: float
     entropy: float
+    bits_per_character: float | None
     accuracy: float
 
 
@@ -36,6 +41,8 @@ class Token:
     starts_word: bool
     label: str | None = None
     guesses: tuple[tuple[str, float], ...] = ()
+    position: int = 0
+    """In its sequence."""
 
     @property
     def right(self) -> bool:
@@ -49,6 +56,17 @@ class Sentence:
 
     language: str
     tokens: list[Token]
+
+
+@dataclass(frozen=True)
+class Course:
+    """One example over the evaluations: its text about the masks, and the guesses for each."""
+
+    language: str
+    tokens: list[Token]
+    numbers: dict[int, int]
+    """Of masks, by position."""
+    history: ExampleHistory
 
 
 def write_report(
@@ -82,6 +100,10 @@ def write_report(
             evaluation=evaluation,
             rows=_rows(evaluation),
             filled=[_filled(example, vocabulary) for example in filled],
+            courses=[
+                _course(history, example, vocabulary)
+                for history, example in zip(histories(steps), filled, strict=False)  # not all kept
+            ],
             pieces=[
                 Sentence(_name(code), _pieces(text, vocabulary)) for code, text in sentences.items()
             ],
@@ -94,13 +116,15 @@ def write_report(
 
 
 def _environment() -> Environment:
-    return Environment(
+    environment = Environment(
         loader=PackageLoader("kobert_kit.pretraining", "."),
         autoescape=True,  # corpus text is not ours
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["shown"] = shown
+    return environment
 
 
 def _name(code: str) -> str:
@@ -110,7 +134,11 @@ def _name(code: str) -> str:
 
 def _rows(evaluation: Evaluation) -> list[Row]:
     rows = [
-        Row(code, _name(code), s.masked, s.loss, s.unigram_loss, s.entropy, s.accuracy)
+        Row(
+            code,
+            _name(code),
+            *(s.masked, s.loss, s.unigram_loss, s.entropy, s.bits_per_character, s.accuracy),
+        )
         for code, s in evaluation.languages.items()
     ]
     return sorted(rows, key=lambda row: (row.code != "ko", -row.accuracy))
@@ -126,8 +154,15 @@ def _filled(example: Example, vocabulary: Vocabulary) -> Sentence:
         else:
             top = tuple((_text(i, vocabulary), p) for i, p in guess.top)
             begins = bool(vocabulary.starts_word[guess.label])
-            tokens.append(Token("", begins, _text(guess.label, vocabulary), top))
+            tokens.append(Token("", begins, _text(guess.label, vocabulary), top, position))
     return Sentence(_name(example.language), tokens)
+
+
+def _course(history: ExampleHistory, example: Example, vocabulary: Vocabulary) -> Course:
+    numbers = {mask.position: number for number, mask in enumerate(history.masks, 1)}
+    sentence = _filled(example, vocabulary)
+    about = slice(max(0, min(numbers) - AROUND), max(numbers) + AROUND + 1)
+    return Course(sentence.language, sentence.tokens[about], numbers, history)
 
 
 def _pieces(text: str, vocabulary: Vocabulary) -> list[Token]:
@@ -139,5 +174,9 @@ def _token(token: int, vocabulary: Vocabulary) -> Token:
 
 
 def _text(token: int, vocabulary: Vocabulary) -> str:
-    piece = vocabulary.piece(token)
-    return piece.removeprefix("▁") or "▁"
+    return shown(vocabulary.piece(token))
+
+
+def shown(piece: str) -> str:
+    """A piece as a person reads it: whole syllables, without the mark of a word's beginning."""
+    return nfc(piece.removeprefix("▁")) or "▁"

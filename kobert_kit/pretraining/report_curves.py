@@ -51,20 +51,30 @@ def step_curves(rows: Rows) -> str:
 
 
 def language_curves(rows: Rows) -> str:
-    """Masked accuracy of the languages that most is masked in, Korean first."""
+    """Accuracy and bits per character of the languages that most is masked in, Korean first."""
     found = [(row["step"], row["evaluation"]["languages"]) for row in rows if "evaluation" in row]
     _, last = found[-1]
     codes = sorted(last, key=lambda code: (code != "ko", -last[code]["masked"], code))[:SHOWN]
-    with _drawing(1, height=3.2) as (figure, (axes,)):
+    with _drawing(2, height=3.2) as (figure, (accuracy, bits)):
         for code in codes:
-            known = [(step, scores[code]["accuracy"]) for step, scores in found if code in scores]
             name = languages()[code].name if code in languages() else code
-            axes.plot(*zip(*known, strict=True), "o-", markersize=3, label=name)
-        axes.set_ylabel("masked tokens right")
-        axes.set_ylim(bottom=0)
-        axes.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
-        axes.legend(frameon=False, fontsize=8)
+            accuracy.plot(*_of_language(found, code, "accuracy"), "o-", markersize=3, label=name)
+            bits.plot(*_of_language(found, code, "bits_per_character"), "o-", markersize=3)
+        accuracy.set_ylabel("masked tokens right")
+        accuracy.set_ylim(bottom=0)
+        accuracy.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
+        accuracy.legend(frameon=False, fontsize=8)
+        bits.set_ylabel("bits per character")
         return _svg(figure)
+
+
+def _of_language(
+    found: Sequence[tuple[int, Mapping[str, Any]]], code: str, name: str
+) -> tuple[list[int], list[float]]:
+    """Steps and scores; a run begun by an older version lacks what that did not measure."""
+    scored = [(step, scores.get(code, {}).get(name)) for step, scores in found]
+    known = [(step, score) for step, score in scored if score is not None]
+    return [step for step, _ in known], [score for _, score in known]
 
 
 def _binned(rows: Rows, name: str) -> tuple[list[int], list[float]]:

@@ -4,7 +4,7 @@ import logging
 import signal
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict
 from types import FrameType
 
@@ -21,12 +21,14 @@ from kobert_kit.pretraining.checkpoint import (
 )
 from kobert_kit.pretraining.config import PretrainConfig
 from kobert_kit.pretraining.config_file import to_toml
-from kobert_kit.pretraining.evaluation import Evaluation, evaluate, examples
+from kobert_kit.pretraining.evaluation import Evaluation, Example, evaluate, examples
+from kobert_kit.pretraining.example_history import kept_guesses
 from kobert_kit.pretraining.metrics import Metrics, open_metrics
 from kobert_kit.pretraining.model_folder import write_model
 from kobert_kit.pretraining.processes import Processes, processes_of
 from kobert_kit.pretraining.report import write_report
 from kobert_kit.pretraining.run_state import Run, prepare
+from kobert_kit.pretraining.trackers import check_installed
 from kobert_kit.pretraining.train_step import rehearse, train_step
 from kobert_vocab.errors import InputError
 from kobert_vocab.new_folder import refuse_existing
@@ -34,6 +36,7 @@ from kobert_vocab.new_folder import refuse_existing
 logger = logging.getLogger(__name__)
 
 UNKNOWN = 1 << 60  # steps of a phase that ends when its time does
+Judged = tuple[Evaluation, list[Example]]
 
 
 def pretrain(
@@ -61,6 +64,7 @@ def pretrain(
     Raises:
         InputError: a folder cannot be used, or the checkpoint is of another run.
     """
+    check_installed(config)
     with processes_of(config.device) as processes:
         if not resume:
             refuse_existing(config.out)
@@ -71,15 +75,15 @@ def pretrain(
         if goes_on:
             run.resume()
         with (
-            open_metrics(config.out, writes=processes.first) as metrics,
+            open_metrics(config, run.progress.step, writes=processes.first) as metrics,
             Saver(config.out, run.identity, run.made_with, writes=processes.first) as saver,
             _stop_signal() as stop,
         ):
-            metrics.drop_after(run.progress.step)
-            evaluation = _loop(run, metrics, saver, stop, stop_after)
+            judged = _loop(run, metrics, saver, stop, stop_after)
             saver.finish()
-        _finish(run, evaluation, sentences or {})
+        _finish(run, judged, sentences or {})
         processes.wait()  # so that it is all there when any of them goes on
+    evaluation, _ = judged
     return evaluation
 
 
@@ -95,9 +99,9 @@ def _open_folder(config: PretrainConfig, processes: Processes) -> None:
 
 def _loop(
     run: Run, metrics: Metrics, saver: Saver, stop: "_Stop", stop_after: int | None
-) -> Evaluation:
+) -> Judged:
     config, first = run.config, run.progress.step
-    evaluation: Evaluation | None = None
+    judged: Judged | None = None
     clock = _Clock(run.progress.seconds)
     bar = tqdm(
         total=config.steps,
@@ -117,16 +121,16 @@ def _loop(
                 bar.n, loaded = run.progress.step, _ahead(run)
                 continue
             metrics.write(row)
-            evaluation = None  # of the model before this step
+            judged = None  # of the model before this step
             if _advance(run, clock, bar):
                 loaded = _ahead(run)
             _show(bar, row)
             leaving = leaving or run.progress.step == stop_after
             if run.progress.step % config.evaluate_every == 0:
-                evaluation = _save_and_evaluate(run, metrics, saver, clock)
-        if evaluation is None and run.progress.step > first:
-            evaluation = _save_and_evaluate(run, metrics, saver, clock)
-    return evaluation or _evaluate(run)
+                judged = _save_and_evaluate(run, metrics, saver, clock)
+        if judged is None and run.progress.step > first:
+            judged = _save_and_evaluate(run, metrics, saver, clock)
+    return judged or _evaluate(run)
 
 
 class _Clock:
@@ -204,12 +208,15 @@ def _show(bar: tqdm, row: Mapping[str, object]) -> None:
     )
 
 
-def _save_and_evaluate(run: Run, metrics: Metrics, saver: Saver, clock: "_Clock") -> Evaluation:
+def _save_and_evaluate(run: Run, metrics: Metrics, saver: Saver, clock: "_Clock") -> Judged:
     run.progress.seconds = clock()
     # In this order, since whoever sends SIGTERM may not wait for an evaluation.
     saver.save(run.trained, run.progress.as_dict())
-    evaluation = _evaluate(run)
-    metrics.write({"step": run.progress.step, "evaluation": asdict(evaluation)})
+    judged = evaluation, filled = _evaluate(run)
+    guesses = kept_guesses(filled, run.vocabulary)
+    metrics.write(
+        {"step": run.progress.step, "evaluation": asdict(evaluation), "examples": guesses}
+    )
     following = evaluation.next_accuracy
     if run.processes.first:
         tqdm.write(
@@ -217,26 +224,31 @@ def _save_and_evaluate(run: Run, metrics: Metrics, saver: Saver, clock: "_Clock"
             f"{evaluation.accuracy:.1%}"
             + (f", next sentence {following:.1%}" if following is not None else "")
         )
-    return evaluation
+    return judged
 
 
-def _evaluate(run: Run) -> Evaluation:
-    average = run.trained.average
-    with average.in_place() if average else nullcontext():
-        return evaluate(
-            *(run.trained.model, run.batches, run.config.evaluate_sequences),
-            run.processes.device,
+def _evaluate(run: Run) -> Judged:
+    device, model = run.processes.device, run.trained.model
+    with _what_is_kept(run):
+        evaluation = evaluate(
+            model, run.batches, run.vocabulary, run.config.evaluate_sequences, device
         )
+        return evaluation, examples(model, run.batches, device)
 
 
-def _finish(run: Run, evaluation: Evaluation, sentences: Mapping[str, str]) -> None:
+def _what_is_kept(run: Run) -> AbstractContextManager[None]:
+    """The model with the weights that it will be saved with."""
+    average = run.trained.average
+    return average.in_place() if average else nullcontext()
+
+
+def _finish(run: Run, judged: Judged, sentences: Mapping[str, str]) -> None:
     """``model/`` and ``report.html``."""
-    average, model = run.trained.average, run.trained.model
-    with average.in_place() if average else nullcontext():
-        filled = examples(model, run.batches, run.processes.device)
-        weights = copied(model.state_dict())
+    evaluation, filled = judged
+    with _what_is_kept(run):
+        weights = copied(run.trained.model.state_dict())
     if run.processes.first:
-        write_model(run, weights)
+        write_model(run, weights, evaluation)
         write_report(run.config.out, run.vocabulary, evaluation, filled, sentences)
 
 

@@ -26,7 +26,12 @@ def verify_resume(config: PretrainConfig) -> str:
     """
     with TemporaryDirectory(prefix="kobert-verify-") as folder:
         whole = replace(
-            config, steps=STEPS, budget=None, evaluate_every=STEPS, out=Path(folder) / "whole"
+            config,
+            steps=STEPS,
+            budget=None,
+            trackers=(),
+            evaluate_every=STEPS,
+            out=Path(folder) / "whole",
         )
         parted = replace(whole, out=Path(folder) / "parted")
         pretrain(whole)

@@ -1,14 +1,19 @@
 """A small vocabulary and corpus of the bundled sample, made once for all tests of this folder."""
 
+import dataclasses
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 
+from kobert_kit.batches.options import DataConfig
 from kobert_kit.cli import main
 from kobert_kit.corpus.build import build_corpus
 from kobert_kit.corpus.shards import Corpus
 from kobert_kit.demo import SAMPLE
+from kobert_kit.pretraining.config import ModelConfig, OptimizerConfig, PretrainConfig
+from kobert_kit.pretraining.run import pretrain
 from kobert_vocab import Vocabulary, train
 
 # The models here are so small that a second thread costs more than it brings.
@@ -65,3 +70,28 @@ def corpus_folder(tmp_path_factory, vocab_folder, sample_inputs):
 @pytest.fixture(scope="session")
 def corpus(corpus_folder):
     return Corpus.load(corpus_folder)
+
+
+@pytest.fixture(scope="session")
+def run_settings(vocab_folder, corpus_folder):
+    """Settings of a run of seconds; ``dataclasses.replace`` gives it a folder of its own."""
+    return PretrainConfig(
+        vocab=vocab_folder,
+        corpus=corpus_folder,
+        out=Path("run"),
+        steps=12,
+        evaluate_every=3,
+        evaluate_sequences=3,
+        model=ModelConfig(
+            hidden_size=32, layers=1, heads=2, intermediate_size=64, max_positions=48
+        ),
+        data=DataConfig(length=40, windows=4),
+        optimizer=OptimizerConfig(learning_rate=3e-3, warmup=0.2),
+    )
+
+
+@pytest.fixture(scope="session")
+def short_run(run_settings, tmp_path_factory):
+    """The settings of a run that has ended, and its last evaluation. Not to be changed."""
+    config = dataclasses.replace(run_settings, out=tmp_path_factory.mktemp("short") / "run")
+    return config, pretrain(config)

@@ -33,6 +33,28 @@ def test_starts_word(vocabulary: Vocabulary) -> None:
     assert starts[ids].tolist() == [True, False, False, True, False]
 
 
+def test_characters_of_pieces_are_those_of_the_text(vocabulary: Vocabulary) -> None:
+    def count(text: str) -> int:
+        return int(vocabulary.characters[vocabulary.encode(text)].sum())
+
+    # Each word has a space before it, the first one too.
+    assert count("학교에서는 사람을") == 1 + len("학교에서는 사람을")
+    # Rare syllables are two pieces or more, characters outside the vocabulary two to four bytes.
+    for text in ("뷁", "봣", "é", "㿿", "👍", "👍🏽", "a뷁👍"):
+        assert count(text) == 1 + len(text), text
+    decomposed = unicodedata.normalize("NFD", "학교에서")
+    assert count(decomposed) == 1 + len("학교에서")
+
+
+def test_special_pieces_stand_for_no_character(vocabulary: Vocabulary) -> None:
+    characters = vocabulary.characters
+    assert characters.shape == (len(vocabulary),)
+    assert not characters[vocabulary.specials].any()
+    pieces = {vocabulary.piece(i): int(characters[i]) for i in range(len(vocabulary))}
+    found = [pieces[f"<0x{byte:02X}>"] for byte in (0x41, 0x7F, 0x80, 0xBF, 0xC3, 0xF0)]
+    assert found == [1, 1, 0, 0, 1, 1]
+
+
 def test_encode_adds_no_specials_and_reads_none(vocabulary: Vocabulary) -> None:
     ids = vocabulary.encode("[MASK]을 [PAD]")
     assert not set(ids) & set(vocabulary.specials)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import sentencepiece
 
 from kobert_vocab.errors import InputError
+from kobert_vocab.hangul import TAIL_JAMO
 from kobert_vocab.normalize import nfc
 from kobert_vocab.specials import CLS, MASK, NAMED, PAD, SEP, UNK
 
@@ -116,3 +117,21 @@ class Vocabulary:
     def starts_word(self) -> npt.NDArray[np.bool_]:
         """For each id whether its piece begins a word, that is, with ▁."""
         return np.array([piece.startswith("▁") for piece in self._pieces], dtype=np.bool_)
+
+    @cached_property
+    def characters(self) -> npt.NDArray[np.int64]:
+        """For each id how many characters of composed (NFC) text its piece stands for.
+
+        The ▁ before a word is the space it stands for. Of a character in bytes the first one
+        counts; of a rare syllable in two pieces the first one; special pieces stand for nothing.
+        A tail consonant that stands alone in old Hangul goes uncounted with those of the rare.
+        """
+        found = np.array([self._characters(i) for i in range(len(self))], dtype=np.int64)
+        found[self.specials] = 0
+        return found
+
+    def _characters(self, piece_id: int) -> int:
+        piece = self._pieces[piece_id]
+        if self._processor.is_byte(piece_id):
+            return 0 if 0x80 <= int(piece[1:-1], 16) <= 0xBF else 1  # UTF-8's continuation bytes
+        return sum(char not in TAIL_JAMO for char in piece)
