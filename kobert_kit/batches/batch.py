@@ -37,4 +37,9 @@ class Batch:
     @property
     def text_tokens(self) -> int:
         """Tokens that are not padding."""
-        return int(self.cu_seqlens[int((self.language != PADDING).sum())])
+        return int(self.text_lengths.sum())
+
+    @property
+    def text_lengths(self) -> npt.NDArray[np.int64]:
+        """Of the sequences that are not padding, [N]."""
+        return np.diff(self.cu_seqlens).astype(np.int64)[: int((self.language != PADDING).sum())]

@@ -23,6 +23,12 @@ GPUS = {
 SEGMENTS = 2
 
 
+def peak_of(device: str) -> float | None:
+    """Operations a second of a GPU by the name its driver gives it, if it is one of `GPUS`."""
+    words = device.replace("RTX ", "RTX").replace("-", " ").split()
+    return next((peak for name, (peak, _) in GPUS.items() if name in words), None)
+
+
 FILLED = 0.95  # of a GPU's memory: the rest is the allocator's and CUDA's own
 
 
@@ -111,7 +117,7 @@ def _planned(model: ModelConfig, phase: TrainingPhase, vocabulary: int, steps: i
         length=data.length,
         steps=steps,
         tokens=ramp.before(steps) * data.length,
-        operations=_operations(model, data.length, vocabulary, data.masking.highest_rate),
+        operations=operations_of_a_token(model, data.length, vocabulary, data.masking.highest_rate),
     )
 
 
@@ -186,8 +192,15 @@ def _parameters(model: ModelConfig, vocabulary: int) -> dict[str, int]:
     }
 
 
-def _operations(model: ModelConfig, length: int, vocabulary: int, masked: float) -> float:
-    """Of a token: a multiplication and an addition are two, backward costs twice forward."""
+def operations_of_a_token(model: ModelConfig, length: int, vocabulary: int, masked: float) -> float:
+    """Of its matrix products: a multiplication and an addition are two, backward is twice forward.
+
+    Args:
+        model: shape of the encoder.
+        length: tokens of its sequence.
+        vocabulary: pieces.
+        masked: share of the tokens that the head computes.
+    """
     h = model.hidden_size
     attention = 2 * h * _keys_seen(model, length)  # scores and their product with the values
     head = masked * (h * h + h * vocabulary)

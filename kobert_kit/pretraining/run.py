@@ -204,6 +204,7 @@ def _show(bar: tqdm, row: Mapping[str, object]) -> None:
         loss=f"{row['masked_loss']:.2f}",
         accuracy=f"{row['masked_accuracy']:.1%}",
         tokens_s=f"{row['tokens_per_second']:,.0f}",
+        **({"mfu": f"{row['mfu']:.1%}"} if "mfu" in row else {}),
         refresh=False,
     )
 

@@ -5,13 +5,14 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from kobert_kit.batches.batch import Batch
 from kobert_kit.batches.counter_random import DROPOUT, below
-from kobert_kit.pretraining.plan import fitting_micro_batches
+from kobert_kit.pretraining.plan import fitting_micro_batches, operations_of_a_token, peak_of
 from kobert_kit.pretraining.processes import gradients_added, whole
 from kobert_kit.pretraining.run_state import Run
 from kobert_kit.pretraining.schedule import share_of_peak
@@ -40,6 +41,10 @@ class Found:
     norm: float
     """Of the gradient, before it was clipped."""
     tokens: int
+    attended: float
+    """Tokens that a token attends to, on average: those of its sequence."""
+    used: int
+    """Masked places."""
     stop: bool
     """Whether a process was asked to stop."""
 
@@ -83,8 +88,31 @@ def train_step(run: Run, loaded: Iterator[list[Batch]], *, stop: bool) -> dict[s
         "tokens_per_second": found.tokens / seconds,
         "loader_wait": waited / seconds,
         "stop": found.stop,
+        **_speed(run, found, seconds),
     }
     return row if bad is None else row | {"bad": bad}
+
+
+def _speed(run: Run, found: Found, seconds: float) -> dict[str, float]:
+    """What one device has computed of the model's own operations, and what of its memory it took.
+
+    Operations are those of text, padding and what is computed again aside; MFU is their share of
+    the device's peak (Chowdhery et al. 2022, "PaLM", appendix B).
+    """
+    processes = run.processes
+    operations = found.tokens * operations_of_a_token(
+        run.config.model,
+        max(1, round(found.attended)),
+        len(run.vocabulary),
+        found.used / max(1, found.tokens),
+    )
+    speed = {"tflops": operations / seconds / processes.count / 1e12}
+    if processes.device.type == "cuda":
+        speed["memory_gib"] = torch.cuda.max_memory_allocated() / 2**30
+        peak = peak_of(torch.cuda.get_device_name())
+        if peak is not None:
+            speed["mfu"] = speed["tflops"] * 1e12 / peak
+    return speed
 
 
 def _why_bad(run: Run, found: Found) -> str | None:
@@ -142,11 +170,24 @@ def _forward_and_backward(run: Run, batches: Sequence[Batch], *, stop: bool) -> 
             torch.autograd.backward(one.total * processes.count)
         sums += torch.stack([one.masked.detach(), one.next.detach(), one.correct / counts[0]])
     norm = torch.nn.utils.clip_grad_norm_(run.trained.model.parameters(), config.optimizer.clip)
-    tokens = torch.tensor([sum(batch.text_tokens for batch in batches), stop], device=device)
-    return _found(processes.sum(torch.cat([sums.double(), tokens])), whole(norm))
+    lengths = np.concatenate([batch.text_lengths for batch in batches])
+    facts = torch.tensor([lengths.sum(), (lengths**2).sum(), stop], device=device)
+    found = torch.cat(
+        [processes.sum(torch.cat([sums.double(), facts])), counts[:1], whole(norm)[None]]
+    )
+    return _found(found)
 
 
-def _found(sums: Tensor, norm: Tensor) -> Found:
+def _found(found: Tensor) -> Found:
     # One transfer, so that the device waits for the host once.
-    masked, following, accuracy, tokens, stop, of_gradient = torch.cat([sums, norm[None]]).tolist()
-    return Found(masked, following, accuracy, of_gradient, int(tokens), stop > 0)
+    masked, following, accuracy, tokens, squares, stop, used, norm = found.tolist()
+    return Found(
+        masked=masked,
+        next=following,
+        accuracy=accuracy,
+        norm=norm,
+        tokens=int(tokens),
+        attended=squares / max(1.0, tokens),
+        used=int(used),
+        stop=stop > 0,
+    )

@@ -11,7 +11,7 @@ from kobert_kernels import dispatch
 from kobert_kit.batches.options import DataConfig, Masking
 from kobert_kit.encoder import EncoderConfig, PretrainingModel
 from kobert_kit.pretraining.config import ModelConfig, TrainingPhase
-from kobert_kit.pretraining.plan import make_plan, render
+from kobert_kit.pretraining.plan import GPUS, make_plan, peak_of, render
 from kobert_vocab.errors import InputError
 
 SMALL = ModelConfig(
@@ -182,3 +182,19 @@ def test_a_gpu_that_nobody_knows():
     options = {"gpus": 1, "mfu": 0.4, "tokens_per_second": None, "dollars": None, "won": 1.0}
     with pytest.raises(InputError, match="--gpu H900: not known; one of H200"):
         render(plan_of(), gpu="H900", **options)
+
+
+@pytest.mark.parametrize(
+    ("device", "gpu"),
+    [
+        ("NVIDIA H200", "H200"),
+        ("NVIDIA H100 80GB HBM3", "H100"),
+        ("NVIDIA A100-SXM4-80GB", "A100"),
+        ("NVIDIA GeForce RTX 4090", "RTX4090"),
+        ("NVIDIA L4", "L4"),
+        ("NVIDIA L40S", "L40S"),
+        ("NVIDIA GB10", None),
+    ],
+)
+def test_a_gpu_is_known_by_the_name_of_its_driver(device, gpu):
+    assert peak_of(device) == (GPUS[gpu][0] if gpu else None)

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
+from kobert_kit.batches.batches import Batches
 from kobert_kit.batches.options import DataConfig, Masking, Phase
 from kobert_kit.encoder import PretrainingModel
 from kobert_kit.fill_mask import MaskFiller
@@ -22,6 +23,7 @@ from kobert_kit.pretraining.config import (
     TrainingPhase,
 )
 from kobert_kit.pretraining.evaluation import UNSEEN, entropy, unigram_loss
+from kobert_kit.pretraining.plan import operations_of_a_token
 from kobert_kit.pretraining.run import pretrain
 from kobert_kit.pretraining.verify_resume import verify_resume
 from kobert_vocab.errors import InputError
@@ -201,6 +203,18 @@ def test_to_compute_layers_again_changes_no_bit(config, tmp_path, family):
     assert same_bits(weights_of(config.out), weights_of(again.out))
 
 
+def test_the_operations_of_a_step_are_those_of_its_text(config, corpus, vocabulary):
+    pretrain(config, stop_after=1)
+    row, _ = metrics_of(config.out)
+    batch = Batches.of(corpus, vocabulary, config.seed, config.data)[0]
+    texts = [int(n) for n in np.diff(batch.cu_seqlens)][: int((batch.language >= 0).sum())]
+    attended = sum(n * n for n in texts) / sum(texts)
+    masked = int((batch.labels >= 0).sum()) / sum(texts)
+    each = operations_of_a_token(config.model, round(attended), len(vocabulary), masked)
+    assert row["tokens"] == sum(texts) < config.data.windows * config.data.length
+    assert row["tflops"] == pytest.approx(each * row["tokens_per_second"] / 1e12, rel=1e-6)
+
+
 def test_loaders_change_nothing(config, tmp_path):
     for loaders in (0, 1):
         pretrain(dataclasses.replace(config, loaders=loaders, out=tmp_path / str(loaders)))
@@ -378,7 +392,8 @@ def timeless(run):
     """The rows of all steps without their speed, and the last evaluation."""
     rows = metrics_of(run)
     steps = [row for row in rows if "masked_loss" in row]
-    return [row | {"tokens_per_second": None, "loader_wait": None} for row in steps] + rows[-1:]
+    by_the_clock = dict.fromkeys(("tokens_per_second", "loader_wait", "tflops"))
+    return [row | by_the_clock for row in steps] + rows[-1:]
 
 
 def stop_at(config, step):
