@@ -32,7 +32,7 @@ from transformers import (
 
 from kobert_kit.batches.batches import Batches
 from kobert_kit.batches.counter_random import DROPOUT, below
-from kobert_kit.batches.options import Phase
+from kobert_kit.batches.options import DataConfig
 from kobert_kit.corpus.shards import Corpus
 from kobert_kit.encoder import EncoderConfig, PretrainingModel
 from kobert_kit.pretraining.config import OptimizerConfig
@@ -59,6 +59,9 @@ class Shape:
 
 SHAPES = {
     "mini, 128": Shape(256, 4, 4, 128, 32),
+    # transformers computes logits of every place, padding too: of more windows they take 12 GB.
+    "mini, 512": Shape(256, 4, 4, 512, 4),
+    "base, 128": Shape(768, 12, 12, 128, 8),
 }
 
 
@@ -129,10 +132,10 @@ def theirs(texts: Texts, config: EncoderConfig, vocab: Path, *, bf16: bool) -> I
         yield
 
 
-def texts_of(batches: Batches, steps: int) -> Texts:
+def texts_of(batches: Batches, steps: range) -> Texts:
     """The sequences of each step before they were masked."""
     found = []
-    for step in range(steps):
+    for step in steps:
         batch = batches[step]
         tokens = batch.tokens.copy()
         used = batch.labels >= 0
@@ -158,15 +161,9 @@ def measured(corpus: Corpus, vocab: Path, shape: Shape, steps: int) -> dict[str,
     """Tokens/s of each contender, and how many times as fast as the best of transformers."""
     vocabulary = Vocabulary.load(vocab)
     config = config_of(shape, vocabulary)
-    batches = Batches(
-        *(corpus, vocabulary),
-        seed=0,
-        windows=shape.windows,
-        length=shape.length,
-        pairing="none",
-        phases=[Phase()],
-    )
-    texts = texts_of(batches, steps + 1)
+    data = DataConfig(length=shape.length, windows=shape.windows, pairing="none")
+    batches = Batches.of(corpus, vocabulary, 0, data)
+    texts = texts_of(batches, range(steps + 1))
     contenders = {
         "kobert-kit fp32": ours(batches, config, bf16=False),
         "kobert-kit bf16": ours(batches, config, bf16=True),
