@@ -24,7 +24,10 @@ TRAINING_PACKAGES = ("torch",)
 # Commands that take a run's TOML file, and what of it; None is all.
 CONFIGURED = {
     "pretrain": None,
-    "plan": ("steps", "micro_batches", "precision", "recompute", "model", "data"),
+    "plan": (
+        *("steps", "budget", "micro_batches", "parallel", "precision", "recompute"),
+        *("model", "data"),
+    ),
     "corpus show": ("vocab", "seed", "data"),
 }
 
@@ -332,6 +335,7 @@ def pretrain(
     settings: Annotated[PretrainConfig, arg(name="")],
     config: Path | None = None,
     resume: bool = False,
+    resume_if_begun: bool = False,
     verify_resume: bool = False,
 ) -> None:
     """Pretrain a BERT on a corpus.
@@ -340,6 +344,8 @@ def pretrain(
         settings: The run.
         config: TOML file with these settings; flags given beside it win.
         resume: Go on from the newest checkpoint in --out.
+        resume_if_begun: Go on if --out is a run already, and begin one if not: for a cluster, which
+            repeats the command line of a job that it starts again.
         verify_resume: Only try whether this machine goes on bit for bit after a stop; leaves
             nothing behind.
     """
@@ -351,23 +357,27 @@ def pretrain(
         print(verify(settings))  # noqa: T201
         return
 
-    run(settings, resume=resume)
+    # Not any folder: a mistyped --out must not be written to. All processes look before one writes.
+    begun = resume_if_begun and (settings.out / "config.toml").exists()
+    run(settings, resume=resume or begun)
     print(f"model: {settings.out / 'model'}   report: {settings.out / 'report.html'}")  # noqa: T201
 
 
 @app.command
 def plan(
     *,
-    steps: int,
+    steps: int | None = None,
+    budget: str | None = None,
     config: Path | None = None,
     vocab_size: int = 32_000,
-    micro_batches: int = 1,
+    micro_batches: int | None = None,
     precision: Literal["fp32", "bf16"] = "bf16",
     recompute: bool = False,
     model: ModelConfig,
     data: DataConfig,
     gpu: str = "H100",
     gpus: int = 1,
+    parallel: Literal["ddp", "fsdp"] = "ddp",
     mfu: float = 0.4,
     tokens_per_second: float | None = None,
     dollars: float | None = None,
@@ -376,22 +386,26 @@ def plan(
     """Count what a run would take: parameters, operations, memory, time and cost.
 
     Args:
-        steps: Batches to train on.
+        steps: Batches to train on; or give --budget.
+        budget: Time to train for, as 24h: how far it gets in that.
         config: TOML file of a run; flags given beside it win.
         vocab_size: Pieces.
-        micro_batches: Parts that each batch is worked on in.
+        micro_batches: Parts that each batch is worked on in; as many as GPUs if not given.
         precision: Of matrix products, and of what is kept for the backward pass.
         recompute: Compute each layer again in the backward pass.
         model: Shape of the encoder.
         data: How the corpus becomes batches.
         gpu: H200, H100, A100, L40S, RTX4090, L4 or RTX3090.
         gpus: How many.
+        parallel: How several share the work: each has the whole model, or a part of it.
         mfu: Share of the GPU's peak that is reached.
         tokens_per_second: Of one GPU, if you have measured it; then --mfu is not used.
         dollars: Price of one GPU for an hour, for the cost.
         won: Price of a dollar.
     """
-    from kobert_kit.pretraining.plan import make_plan, render
+    from kobert_kit.pretraining.gpus import Gpus
+    from kobert_kit.pretraining.plan import make_plan
+    from kobert_kit.pretraining.plan_text import render
 
     whole = TrainingPhase(share=1.0, micro_batches=micro_batches, data=data)
     phases = (read_phases(config, whole, given=sys.argv) if config else ()) or (whole,)
@@ -399,18 +413,14 @@ def plan(
         *(model, phases),
         vocabulary=vocab_size,
         steps=steps,
+        budget=budget,
+        gpus=Gpus(
+            kind=gpu, count=gpus, mfu=mfu, tokens_per_second=tokens_per_second, parallel=parallel
+        ),
         bf16=precision == "bf16",
         recompute=recompute,
     )
-    text = render(
-        shown,
-        gpu=gpu,
-        gpus=gpus,
-        mfu=mfu,
-        tokens_per_second=tokens_per_second,
-        dollars=dollars,
-        won=won,
-    )
+    text = render(shown, dollars=dollars, won=won)
     print(text, end="")  # noqa: T201
 
 

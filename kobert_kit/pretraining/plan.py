@@ -1,35 +1,19 @@
 """What a run would take before it starts: parameters, operations, memory, time and cost."""
 
-import math
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from kobert_kit.batches.options import DataConfig
 from kobert_kit.batches.ramp import Ramp
-from kobert_kit.pretraining.config import ModelConfig, TrainingPhase
+from kobert_kit.pretraining.config import ModelConfig, TrainingPhase, seconds_of
+from kobert_kit.pretraining.gpus import FILLED, Gpus, Parallel
+from kobert_kit.pretraining.progress import beginnings
 from kobert_vocab.errors import InputError
 
-# Dense bf16 operations a second of the matrix units, without sparsity, by the makers' data sheets,
-# and memory in GiB.
-GPUS = {
-    "H200": (989e12, 141),
-    "H100": (989e12, 80),
-    "A100": (312e12, 80),
-    "L40S": (362e12, 48),
-    "RTX4090": (165e12, 24),
-    "L4": (121e12, 24),
-    "RTX3090": (71e12, 24),
-}
 SEGMENTS = 2
-
-
-def peak_of(device: str) -> float | None:
-    """Operations a second of a GPU by the name its driver gives it, if it is one of `GPUS`."""
-    words = device.replace("RTX ", "RTX").replace("-", " ").split()
-    return next((peak for name, (peak, _) in GPUS.items() if name in words), None)
-
-
-FILLED = 0.95  # of a GPU's memory: the rest is the allocator's and CUDA's own
+GATHERED = 2  # layers that FSDP has whole at a time: the one at work, and the next on its way
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +36,15 @@ class Plan:
     """By part; the masked-language head shares the words' matrix."""
     phases: tuple[PlannedPhase, ...]
     memory: dict[str, float]
-    """Bytes by part, in training, in the phase that takes the most."""
+    """Bytes of a GPU by part, in training, in the phase that takes the most."""
+    fitting: int | None
+    """The fewest micro-batches with which that phase fits on the GPUs, if any do."""
+    gpus: Gpus
+
+    @property
+    def steps(self) -> int:
+        """Of all phases."""
+        return sum(phase.steps for phase in self.phases)
 
     @property
     def tokens(self) -> int:
@@ -64,13 +56,24 @@ class Plan:
         """Of the whole run."""
         return sum(phase.operations * phase.tokens for phase in self.phases)
 
+    @property
+    def seconds(self) -> float:
+        """Of the whole run."""
+        return sum(map(self.seconds_of, self.phases))
+
+    def seconds_of(self, phase: PlannedPhase) -> float:
+        """Of one phase, on all GPUs together."""
+        return phase.tokens / self.gpus.speed(phase.operations) / self.gpus.count
+
 
 def make_plan(
     model: ModelConfig,
     phases: Sequence[TrainingPhase],
     *,
     vocabulary: int,
-    steps: int,
+    steps: int | None = None,
+    budget: str | None = None,
+    gpus: Gpus | None = None,
     bf16: bool = True,
     recompute: bool = False,
 ) -> Plan:
@@ -80,45 +83,104 @@ def make_plan(
         model: shape of the encoder.
         phases: of the run.
         vocabulary: pieces.
-        steps: batches.
+        steps: batches; or give ``budget``.
+        budget: time, such as ``24h``; each phase gets its share of it.
+        gpus: what it runs on; one H100 if not given.
         bf16: whether what the backward pass needs is kept in bf16, or in fp32.
         recompute: whether of a layer only its input is kept.
 
     Raises:
-        InputError: a number makes no sense.
+        InputError: a number makes no sense, or the GPUs cannot share a batch.
     """
-    counts = {"steps": steps, "vocab_size": vocabulary}
+    gpus = gpus or Gpus()
+    if (steps is None) == (budget is None):
+        raise InputError("give --steps or --budget, and not both: one of them ends the run")
+    counts = {"steps": 1 if steps is None else steps, "vocab_size": vocabulary}
     for name in ("layers", "hidden_size", "global_every", "window"):
         counts[f"model.{name}"] = getattr(model, name)
     for name, value in counts.items():
         if value < 1:
             raise InputError(f"{name} is {value}; it must be at least 1")
+    for phase in phases:
+        if phase.micro_batches is not None and phase.micro_batches % gpus.count:
+            raise InputError(
+                f"micro_batches is {phase.micro_batches}; {gpus.count} GPUs need a multiple of "
+                f"their number: --micro-batches {gpus.count}, say"
+            )
     kept = [
         memory_of(
             *(model, phase.data),
             vocabulary=vocabulary,
-            micro_batches=phase.micro_batches or 1,
+            micro_batches=phase.micro_batches,
+            gpus=gpus.count,
+            parallel=gpus.parallel,
             bf16=bf16,
             recompute=recompute,
         )
         for phase in phases
     ]
+    memory, largest = max(zip(kept, phases, strict=True), key=lambda found: sum(found[0].values()))
+    fitting = fitting_micro_batches(
+        *(model, largest.data, gpus.memory * 2**30),
+        vocabulary=vocabulary,
+        gpus=gpus.count,
+        parallel=gpus.parallel,
+        bf16=bf16,
+        recompute=recompute,
+    )
     return Plan(
         parameters=_parameters(model, vocabulary),
-        phases=tuple(_planned(model, phase, vocabulary, steps) for phase in phases),
-        memory=max(kept, key=lambda memory: sum(memory.values())),
+        phases=_planned(model, phases, vocabulary, steps, budget, gpus),
+        memory=memory,
+        fitting=fitting,
+        gpus=gpus,
     )
 
 
-def _planned(model: ModelConfig, phase: TrainingPhase, vocabulary: int, steps: int) -> PlannedPhase:
-    data, steps = phase.data, round(phase.share * steps)
-    ramp = Ramp(data.windows, data.first_windows or data.windows, data.ramp_steps)
-    return PlannedPhase(
-        length=data.length,
-        steps=steps,
-        tokens=ramp.before(steps) * data.length,
-        operations=operations_of_a_token(model, data.length, vocabulary, data.masking.highest_rate),
+def _planned(
+    model: ModelConfig,
+    phases: Sequence[TrainingPhase],
+    vocabulary: int,
+    steps: int | None,
+    budget: str | None,
+    gpus: Gpus,
+) -> tuple[PlannedPhase, ...]:
+    operations = [
+        operations_of_a_token(model, phase.data.length, vocabulary, phase.data.masking.highest_rate)
+        for phase in phases
+    ]
+    if steps is None:
+        seconds = seconds_of(budget or "")
+        each = [
+            _steps_within(phase.data, phase.share * seconds * gpus.count * gpus.speed(of_token))
+            for phase, of_token in zip(phases, operations, strict=True)
+        ]
+        if not any(each):
+            raise InputError(f"budget is {budget!r}; not one step fits into it")
+    else:
+        first = [*beginnings([phase.share for phase in phases], steps), steps]
+        each = [end - begin for begin, end in pairwise(first)]
+    return tuple(
+        PlannedPhase(
+            length=phase.data.length,
+            steps=count,
+            tokens=_ramp(phase.data).before(count) * phase.data.length,
+            operations=of_token,
+        )
+        for phase, count, of_token in zip(phases, each, operations, strict=True)
     )
+
+
+def _ramp(data: DataConfig) -> Ramp:
+    return Ramp(data.windows, data.first_windows or data.windows, data.ramp_steps)
+
+
+def _steps_within(data: DataConfig, tokens: float) -> int:
+    """The most steps of a phase that read no more than so many tokens."""
+    windows = tokens / data.length
+    smallest = data.first_windows or data.windows
+    most = int(windows / smallest) + 1
+    return bisect_right(range(1, most + 1), windows, key=_ramp(data).before)
 
 
 def memory_of(
@@ -126,26 +188,43 @@ def memory_of(
     data: DataConfig,
     *,
     vocabulary: int,
-    micro_batches: int = 1,
+    micro_batches: int | None = None,
+    gpus: int = 1,
+    parallel: Parallel = "ddp",
     bf16: bool = True,
     recompute: bool = False,
 ) -> dict[str, float]:
-    """Bytes that training takes, by part; see `make_plan`."""
-    count = sum(_parameters(model, vocabulary).values())
+    """Bytes of each GPU that training takes, by part; see `make_plan`.
+
+    Activations are those of one micro-batch. DDP sends gradients from a second copy of them. FSDP
+    shares weights, gradients and optimiser out, but has whole in turn what it works with; and until
+    a GPU has been through all of its micro-batches, its gradients are whole.
+    """
+    micro_batches = micro_batches or gpus
+    parameters = _parameters(model, vocabulary)
+    count = sum(parameters.values())
     together = data.windows * data.length / micro_batches  # tokens between the two passes
     number = 2 if bf16 else 4  # bytes
     of_token = _kept_by_a_token(model)
     if recompute:  # the input of each layer, and all of one
         of_token = of_token // model.layers + model.layers * model.hidden_size
     masked = data.masking.highest_rate
-    return {
-        "weights": 4.0 * count,
-        "gradients": 4.0 * count,
-        "optimiser": 8.0 * count,
+    own = count / gpus if parallel == "fsdp" else float(count)
+    memory = {
+        "weights": 4 * own,
+        "gradients": 4.0 * count if micro_batches > gpus else 4 * own,
+        "optimiser": 8 * own,
         "activations": float(number * together * of_token),
         # The head's input and what it is made of, and one slice of logits.
         "head": float(number * together * masked * 3 * model.hidden_size),
     }
+    if gpus > 1 and parallel == "ddp":
+        memory["buckets"] = 4.0 * count
+    if gpus > 1 and parallel == "fsdp":
+        others = count - parameters["layers"]
+        layers = min(GATHERED, model.layers) * parameters["layers"] / model.layers
+        memory["gathered"] = number * (others + layers)
+    return memory
 
 
 def fitting_micro_batches(
@@ -154,19 +233,25 @@ def fitting_micro_batches(
     room: float,
     *,
     vocabulary: int,
+    gpus: int = 1,
+    parallel: Parallel = "ddp",
     bf16: bool = True,
     recompute: bool = False,
 ) -> int | None:
-    """The fewest micro-batches with which a batch fits into ``room`` bytes, if any do."""
+    """The fewest micro-batches with which a batch fits into ``room`` bytes of each GPU, if any."""
     smallest = data.first_windows or data.windows
     for count in range(1, smallest + 1):
         if smallest % count or data.windows % (smallest // count):
             continue
         micro_batches = data.windows // (smallest // count)
+        if micro_batches % gpus:
+            continue
         memory = memory_of(
             *(model, data),
             vocabulary=vocabulary,
             micro_batches=micro_batches,
+            gpus=gpus,
+            parallel=parallel,
             bf16=bf16,
             recompute=recompute,
         )
@@ -231,78 +316,3 @@ def _kept_by_a_token(model: ModelConfig) -> int:
     """
     feed_forward = 3 if model.family == "modern" else 2
     return model.layers * (8 * model.hidden_size + feed_forward * model.intermediate_size)
-
-
-def render(
-    plan: Plan,
-    *,
-    gpu: str,
-    gpus: int,
-    mfu: float,
-    tokens_per_second: float | None,
-    dollars: float | None,
-    won: float,
-) -> str:
-    """The plan as text.
-
-    Args:
-        plan: what `make_plan` has counted.
-        gpu: a name of `GPUS`.
-        gpus: how many.
-        mfu: share of the GPU's peak that is reached.
-        tokens_per_second: of one GPU, as it was measured; then ``mfu`` is not used.
-        dollars: price of one GPU for an hour.
-        won: price of a dollar.
-
-    Raises:
-        InputError: the GPU is not known, or a number makes no sense.
-    """
-    if gpu not in GPUS:
-        raise InputError(f"--gpu {gpu}: not known; one of {', '.join(GPUS)}")
-    if gpus < 1 or not 0 < mfu <= 1:
-        raise InputError("--gpus is at least 1, and --mfu above 0 and at most 1")
-    if (tokens_per_second is not None and tokens_per_second <= 0) or (dollars or 0) < 0:
-        raise InputError("--tokens-per-second is above 0, and --dollars not below 0")
-    peak, room = GPUS[gpu]
-    speeds = [tokens_per_second or mfu * peak / phase.operations for phase in plan.phases]
-    seconds = sum(p.tokens / speed for p, speed in zip(plan.phases, speeds, strict=True)) / gpus
-    count = sum(plan.parameters.values())
-    parts = ", ".join(f"{name} {n / 1e6:.1f} M" for name, n in plan.parameters.items())
-    bytes_ = sum(plan.memory.values())
-    of_memory = ", ".join(f"{name} {n / 2**30:.1f}" for name, n in plan.memory.items())
-    basis = "as measured" if tokens_per_second else f"if it reaches {mfu:.0%} of its peak"
-    lines = [
-        f"parameters   {count / 1e6:,.2f} M ({parts})",
-        f"tokens       {plan.tokens:,}",
-        *(
-            f"phase {number}      {phase.steps:,} steps of length {phase.length}: "
-            f"{phase.tokens:,} tokens, {phase.tokens / speed / gpus / seconds:.0%} of the time"
-            for number, (phase, speed) in enumerate(zip(plan.phases, speeds, strict=True), 1)
-            if len(speeds) > 1
-        ),
-        f"operations   {plan.operations / plan.tokens / 1e6:,.0f} M a token, "
-        f"{plan.operations:.2e} in all",
-        f"memory       {bytes_ / 2**30:,.1f} GiB of {room} on a GPU ({of_memory})",
-        f"speed        {plan.tokens / seconds / gpus:,.0f} tokens/s on one {gpu}, {basis}",
-        f"time         {_time(seconds)} on {gpus} x {gpu}",
-    ]
-    if dollars is not None:
-        cost = dollars * gpus * seconds / 3600
-        lines.append(f"cost         ${cost:,.0f}, {cost * won:,.0f} won")
-    if bytes_ > FILLED * room * 2**30:
-        fits = bytes_ - plan.memory["activations"] - plan.memory["head"]
-        share = (FILLED * room * 2**30 - fits) / (bytes_ - fits)
-        lines.append(
-            f"too large: {share:.0%} of a micro-batch would fit; make {math.ceil(1 / share)} times "
-            "as many or more (--micro-batches), or try --recompute"
-            if share > 0
-            else "too large: not even the weights and their optimiser fit"
-        )
-    return "\n".join(lines) + "\n"
-
-
-def _time(seconds: float) -> str:
-    hours = seconds / 3600
-    if hours >= 48:
-        return f"{hours / 24:.1f} days"
-    return f"{hours:.1f} hours" if hours >= 1 else f"{seconds / 60:.0f} minutes"

@@ -259,14 +259,18 @@ class _Stop:
 
 @contextmanager
 def _stop_signal() -> Iterator[_Stop]:
-    """Ctrl-C and SIGTERM ask to stop; a second Ctrl-C stops at once."""
+    """Ctrl-C and SIGTERM ask to stop; a second Ctrl-C stops at once.
+
+    Not a second SIGTERM: a cluster's scheduler and torchrun may each send one.
+    """
     stop = _Stop()
 
     def ask(number: int, frame: FrameType | None) -> None:
-        if stop.asked:
+        if stop.asked and number == signal.SIGINT:
             raise KeyboardInterrupt
+        if not stop.asked:
+            logger.warning("stopping after this step; the checkpoint is written first")
         stop.asked = True
-        logger.warning("stopping after this step; the checkpoint is written first")
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -12,7 +12,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from kobert_kit.batches.batch import Batch
 from kobert_kit.batches.counter_random import DROPOUT, below
-from kobert_kit.pretraining.plan import fitting_micro_batches, operations_of_a_token, peak_of
+from kobert_kit.pretraining.gpus import peak_of
+from kobert_kit.pretraining.plan import fitting_micro_batches, operations_of_a_token
 from kobert_kit.pretraining.processes import gradients_added, whole
 from kobert_kit.pretraining.run_state import Run
 from kobert_kit.pretraining.schedule import share_of_peak
@@ -137,8 +138,10 @@ def _what_would_fit(run: Run) -> str:
     config, now = run.config, run.micro_batches
     _, room = torch.cuda.mem_get_info()
     enough = fitting_micro_batches(
-        *(config.model, run.phase.data, room * run.processes.count),
+        *(config.model, run.phase.data, room),
         vocabulary=len(run.vocabulary),
+        gpus=run.processes.count,
+        parallel=config.parallel,
         bf16=config.precision == "bf16",
         recompute=config.recompute,
     )

@@ -314,3 +314,39 @@ def test_a_real_process_fails_in_one_line(tmp_path):
     done, _ = run_alone("fill-mask", str(tmp_path / "none"), "[MASK]")
     assert done.returncode == 2
     assert done.stderr.strip().count("\n") == 0
+
+
+RUN_ON_A_CLUSTER = (
+    *("--resume-if-begun", "--loaders", 0, "--evaluate-every", 2, "--evaluate-sequences", 2),
+    *("--model.layers", 1, "--model.hidden-size", 32, "--model.heads", 2),
+    *("--model.intermediate-size", 64, "--data.length", 32, "--data.windows", 2),
+)
+
+
+def test_a_job_that_is_started_again_repeats_its_command(
+    kobert, tmp_path, vocab_folder, corpus_folder, monkeypatch
+):
+    from kobert_kit.pretraining import run
+
+    run_folder, whole = tmp_path / "run", run.pretrain
+    flags = ("--vocab", vocab_folder, "--corpus", corpus_folder, "--steps", 4, *RUN_ON_A_CLUSTER)
+    command = ("pretrain", *flags, "--out", run_folder)
+
+    def stopped(*settings, **options):
+        return whole(*settings, **options, stop_after=2)
+
+    monkeypatch.setattr(run, "pretrain", stopped)
+    assert kobert(*command)[0] == 0
+    monkeypatch.undo()
+    code, _, err = kobert(*command)
+    assert code == 0, err
+    rows = map(json.loads, (run_folder / "metrics.jsonl").read_text().splitlines())
+    assert [row["step"] for row in rows if "masked_loss" in row] == [1, 2, 3, 4]
+
+
+def test_a_job_does_not_write_into_a_folder_that_is_no_run(
+    refuses, tmp_path, vocab_folder, corpus_folder
+):
+    text_file(tmp_path, "thesis.txt", "가나다")
+    flags = ("--vocab", vocab_folder, "--corpus", corpus_folder, "--steps", 4, *RUN_ON_A_CLUSTER)
+    assert "already there" in refuses("pretrain", *flags, "--out", tmp_path)

@@ -16,7 +16,8 @@ PAGES = [
     ("README.md", "README.ko.md", 8, "work/run/report.html"),
     ("docs/vocabulary.md", "docs/vocabulary.ko.md", 10, "work/comparison.html"),
     ("docs/corpus.md", "docs/corpus.ko.md", 5, "work/corpus.html"),
-    ("docs/pretraining.md", "docs/pretraining.ko.md", 2, "."),
+    ("docs/pretraining.md", "docs/pretraining.ko.md", 3, "."),
+    ("docs/clusters.md", "docs/clusters.ko.md", 2, "."),
 ]
 
 
