@@ -23,8 +23,9 @@ demo: $(READY) ## raw text to filled masks on the bundled sample (under 5 minute
 test: $(READY) ## all tests (under 10 minutes on 2 cores)
 	$(BIN)/pytest -n auto --dist loadfile
 
-soak: $(READY) ## kill a pretraining run at 20 random moments, saves included (5 minutes)
-	MOMENTS=20 $(BIN)/pytest tests/kobert_kit/test_killed_pretraining.py
+soak: $(READY) ## kill and stop runs at 20 random moments, 200 steps in Triton's interpreter (15 minutes)
+	MOMENTS=20 $(BIN)/pytest tests/kobert_kit/test_killed_pretraining.py \
+	  tests/kobert_kit/test_resume_anywhere.py tests/kobert_kit/test_interpreted_pretraining.py
 
 # No torch in it, so that it is quick to make. The SWIG types of SentencePiece 0.2.1 warn when they are
 # made, and if the warning is an error they are not, and the process crashes.

@@ -11,6 +11,7 @@ import tyro
 from tyro.conf import Positional, arg
 
 from kobert_kit.batches.options import DataConfig, Phase
+from kobert_kit.launch import has_others, is_first, is_first_to_tell
 from kobert_kit.pretraining.config import ModelConfig, PretrainConfig, TrainingPhase
 from kobert_kit.pretraining.config_file import flags_from_toml, read_phases, with_phases
 from kobert_vocab.child import ChildError
@@ -354,13 +355,16 @@ def pretrain(
 
     settings = with_phases(settings, config, given=sys.argv)
     if verify_resume:
+        if has_others():
+            raise InputError("--verify-resume tries one process; start it without torchrun")
         print(verify(settings))  # noqa: T201
         return
 
     # Not any folder: a mistyped --out must not be written to. All processes look before one writes.
     begun = resume_if_begun and (settings.out / "config.toml").exists()
     run(settings, resume=resume or begun)
-    print(f"model: {settings.out / 'model'}   report: {settings.out / 'report.html'}")  # noqa: T201
+    if is_first():
+        print(f"model: {settings.out / 'model'}   report: {settings.out / 'report.html'}")  # noqa: T201
 
 
 @app.command
@@ -542,7 +546,9 @@ def _of_the_system(error: OSError) -> str:
 
 def main() -> None:
     """Run the command line; what a person can mend is one line and exit code 2."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    # Of several processes one warns of what all see; errors are told by whoever has them first.
+    level = logging.INFO if is_first() else logging.ERROR
+    logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr)
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
@@ -582,7 +588,8 @@ def main() -> None:
 
 
 def _fail(message: str, code: int = 2) -> int:
-    print(f"kobert: {message}", file=sys.stderr)  # noqa: T201
+    if is_first_to_tell():
+        print(f"kobert: {message}", file=sys.stderr)  # noqa: T201
     return code
 
 

@@ -6,6 +6,7 @@ step, and any number of workers gives the same batches.
 
 import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from torch.utils.data import DataLoader, Dataset
@@ -72,6 +73,24 @@ def load(
         collate_fn=_as_it_is,
         worker_init_fn=_leave_signals_to_the_parent,
     )
+
+
+@contextmanager
+def loaders_watched() -> Iterator[None]:
+    """Tells of a loader that dies in this block. PyTorch raises that wherever the block is then.
+
+    Raises:
+        InputError: one has died.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not str(error).startswith("DataLoader worker"):
+            raise
+        raise InputError(
+            f"a process that makes batches has died, perhaps for want of memory ({error}); go on "
+            "with --resume, and with fewer --loaders (0: none) if it dies again"
+        ) from error
 
 
 def _leave_signals_to_the_parent(worker: int) -> None:

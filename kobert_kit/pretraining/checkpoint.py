@@ -70,8 +70,11 @@ class Saver:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exception: object) -> None:
+    def __exit__(self, exception: type[BaseException] | None, *traceback: object) -> None:
         self._thread.shutdown(wait=True)
+        failed = self._written.exception() if self._written else None
+        if failed is not None and exception is not None:  # else `finish` has raised it
+            log.warning("the last checkpoint could not be written: %s", failed)
 
     def save(self, trained: Trained, progress: Mapping[str, Any]) -> None:
         """Copy what is trained, and write ``checkpoints/step-N`` from the copy.
@@ -95,6 +98,15 @@ class Saver:
                 self._write, trained.model, weights, states, average, dict(progress)
             )
 
+    def check(self) -> None:
+        """See whether the checkpoint that is being written still can be.
+
+        Raises:
+            OSError: it could not be.
+        """
+        if self._written is not None and self._written.done():
+            self.finish()
+
     def finish(self) -> None:
         """Wait for the checkpoint that is being written.
 
@@ -102,8 +114,8 @@ class Saver:
             OSError: it could not be.
         """
         if self._written is not None:
-            self._written.result()
-            self._written = None
+            written, self._written = self._written, None
+            written.result()
 
     def _write(
         self,
@@ -149,7 +161,9 @@ def remove_unfinished(run: Path) -> None:
 
 def has_barely_begun(run: Path) -> bool:
     """Whether a run was stopped before its first checkpoint; it then begins again."""
-    return run.exists() and not any(run.glob("checkpoints/*step-*"))
+    # A name with a dot before it is one that was being written.
+    found = run.glob("checkpoints/*step-*")
+    return run.exists() and all(path.name.startswith(".") for path in found)
 
 
 def load_checkpoint(
@@ -170,7 +184,9 @@ def load_checkpoint(
     for name, value in identity.items():
         if state["identity"].get(name) != value:
             raise InputError(
-                f"{folder}: its {name} is {state['identity'].get(name)!r}, this run's is {value!r}"
+                f"{folder}: its {name} is {state['identity'].get(name)!r}, this run's is "
+                f"{value!r}; go on with the settings of {run / 'config.toml'}, or choose another "
+                "--out"
             )
     for name, value in made_with.items():
         if state["made_with"].get(name) != value:

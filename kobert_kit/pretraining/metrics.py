@@ -50,10 +50,12 @@ def open_metrics(config: PretrainConfig, step: int, *, writes: bool) -> Iterator
 
 
 def _drop_after(file: IO[str], step: int) -> None:
+    # Steps only rise, so what is to go is the end; to cut it off is safe at any moment.
     file.seek(0)
-    rows = file.readlines()
-    kept = [row for row in rows if row.endswith("\n") and json.loads(row)["step"] <= step]
-    file.seek(0)
-    file.truncate()
-    file.writelines(kept)
-    file.flush()
+    kept = 0
+    for row in iter(file.readline, ""):
+        if not row.endswith("\n") or json.loads(row)["step"] > step:
+            break
+        kept = file.tell()
+    file.truncate(kept)
+    file.seek(kept)

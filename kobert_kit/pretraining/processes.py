@@ -59,7 +59,7 @@ def processes_of(device: Literal["auto", "cpu", "cuda"]) -> Iterator[Processes]:
     """This process, joined with the others.
 
     Raises:
-        InputError: there is no such device.
+        InputError: there is no such device, or another process is lost.
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError("device is cuda, but PyTorch finds no CUDA device; use --device cpu")
@@ -82,9 +82,23 @@ def processes_of(device: Literal["auto", "cpu", "cuda"]) -> Iterator[Processes]:
         distributed.init_process_group("nccl" if cuda else "gloo", device_id=own if cuda else None)
     try:
         yield Processes(distributed.get_rank(), distributed.get_world_size(), own)
+    except RuntimeError as error:
+        if not _is_of_the_line(error):
+            raise
+        raise InputError(
+            f"process {distributed.get_rank()} has lost the others, one of which may have ended "
+            f"({str(error).splitlines()[0]}); see what it or its launcher said, and go on with "
+            "--resume"
+        ) from error
     finally:
         if ours:
             distributed.destroy_process_group()
+
+
+def _is_of_the_line(error: RuntimeError) -> bool:
+    """Whether an error is that of processes that do not reach each other."""
+    # NCCL and the store have types of their own; Gloo has words: its source files' names.
+    return isinstance(error, distributed.DistError) or "/gloo/" in str(error)
 
 
 def shared(
@@ -123,6 +137,16 @@ def gradients_added(model: nn.Module, *, last: bool) -> Iterator[None]:
     if isinstance(model, FSDPModule):
         model.set_requires_gradient_sync(last)
     yield
+
+
+def put_away(model: nn.Module) -> None:
+    """Keep this process's share alone of weights that were put together to be looked at.
+
+    FSDP2 does so after a backward pass. Without one the first part's weights stay whole: they would
+    not follow a change of the shares, and their gradients not be set to zero.
+    """
+    if isinstance(model, FSDPModule):
+        model.reshard()
 
 
 def whole(tensor: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from types import FrameType
 from tqdm import tqdm
 
 from kobert_kit.batches.batch import Batch
-from kobert_kit.batches.loader import load
+from kobert_kit.batches.loader import load, loaders_watched
 from kobert_kit.pretraining.checkpoint import (
     Saver,
     copied,
@@ -25,7 +25,7 @@ from kobert_kit.pretraining.evaluation import Evaluation, Example, evaluate, exa
 from kobert_kit.pretraining.example_history import kept_guesses
 from kobert_kit.pretraining.metrics import Metrics, open_metrics
 from kobert_kit.pretraining.model_folder import write_model
-from kobert_kit.pretraining.processes import Processes, processes_of
+from kobert_kit.pretraining.processes import Processes, processes_of, put_away
 from kobert_kit.pretraining.report import write_report
 from kobert_kit.pretraining.run_state import Run, prepare
 from kobert_kit.pretraining.trackers import check_installed
@@ -62,7 +62,9 @@ def pretrain(
         The last evaluation.
 
     Raises:
-        InputError: a folder cannot be used, or the checkpoint is of another run.
+        InputError: a folder cannot be used, the checkpoint is of another run, a step is bad, or a
+            loader or another process of the run has died.
+        OSError: a checkpoint cannot be written; known a step after it, or at the end.
     """
     check_installed(config)
     with processes_of(config.device) as processes:
@@ -74,7 +76,10 @@ def pretrain(
         _open_folder(config, processes)
         if goes_on:
             run.resume()
+        if processes.first:  # not before: those of another run stay as they are
+            (config.out / "config.toml").write_text(to_toml(config), encoding="utf-8")
         with (
+            loaders_watched(),
             open_metrics(config, run.progress.step, writes=processes.first) as metrics,
             Saver(config.out, run.identity, run.made_with, writes=processes.first) as saver,
             _stop_signal() as stop,
@@ -93,7 +98,6 @@ def _open_folder(config: PretrainConfig, processes: Processes) -> None:
         config.out.mkdir(parents=True, exist_ok=True)
         remove_unfinished(config.out)
         put_damaged_aside(config.out)
-        (config.out / "config.toml").write_text(to_toml(config), encoding="utf-8")
     processes.wait()
 
 
@@ -115,7 +119,8 @@ def _loop(
         rehearse(run, _ahead(run))
         loaded = _ahead(run)
         while not run.progress.finished and not leaving:
-            row = train_step(run, loaded, stop=stop.asked)
+            saver.check()
+            row = train_step(run, loaded, stop=lambda: stop.asked)
             leaving = bool(row.pop("stop"))
             if "bad" in row and _rolled_back(run, row, metrics, saver):
                 bar.n, loaded = run.progress.step, _ahead(run)
@@ -189,7 +194,7 @@ def _rolled_back(run: Run, row: dict[str, object], metrics: Metrics, saver: Save
     run.left_out.add(step)
     saver.finish()
     run.processes.wait()
-    if has_barely_begun(config.out):
+    if run.processes.of_the_first(has_barely_begun(config.out)):
         run.begin()
     else:
         run.resume()
@@ -234,7 +239,9 @@ def _evaluate(run: Run) -> Judged:
         evaluation = evaluate(
             model, run.batches, run.vocabulary, run.config.evaluate_sequences, device
         )
-        return evaluation, examples(model, run.batches, device)
+        filled = examples(model, run.batches, device)
+        put_away(model)
+    return evaluation, filled
 
 
 def _what_is_kept(run: Run) -> AbstractContextManager[None]:
@@ -253,24 +260,29 @@ def _finish(run: Run, judged: Judged, sentences: Mapping[str, str]) -> None:
         write_report(run.config.out, run.vocabulary, evaluation, filled, sentences)
 
 
+PASSED_ON = 1.0  # seconds in which a launcher passes on a Ctrl-C that its processes have had too
+
+
 class _Stop:
     asked = False
+    since = 0.0
 
 
 @contextmanager
 def _stop_signal() -> Iterator[_Stop]:
-    """Ctrl-C and SIGTERM ask to stop; a second Ctrl-C stops at once.
+    """Ctrl-C and SIGTERM ask to stop; a second Ctrl-C, a while later, stops at once.
 
     Not a second SIGTERM: a cluster's scheduler and torchrun may each send one.
     """
     stop = _Stop()
 
     def ask(number: int, frame: FrameType | None) -> None:
-        if stop.asked and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        if not stop.asked:
-            logger.warning("stopping after this step; the checkpoint is written first")
-        stop.asked = True
+        if stop.asked:
+            if number == signal.SIGINT and time.monotonic() - stop.since > PASSED_ON:
+                raise KeyboardInterrupt
+            return
+        stop.asked, stop.since = True, time.monotonic()
+        logger.warning("stopping after this step; the checkpoint is written first")
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,7 +29,7 @@ def rehearse(run: Run, loaded: Iterator[list[Batch]]) -> None:
     on adds as one that never stopped, neither begins with the first order.
     """
     if isinstance(run.model, DistributedDataParallel):
-        _backward(run, next(loaded), stop=False)
+        _backward(run, next(loaded), stop=lambda: False)
 
 
 @dataclass(frozen=True)
@@ -50,13 +50,15 @@ class Found:
     """Whether a process was asked to stop."""
 
 
-def train_step(run: Run, loaded: Iterator[list[Batch]], *, stop: bool) -> dict[str, object]:
+def train_step(
+    run: Run, loaded: Iterator[list[Batch]], *, stop: Callable[[], bool]
+) -> dict[str, object]:
     """Train on the next batch.
 
     Args:
         run: of which the weights and optimisers change, unless the step is bad.
         loaded: gives this process's micro-batches.
-        stop: whether this process was asked to stop.
+        stop: whether this process was asked to stop; looked at when the batch is done.
 
     Returns:
         The step's row for ``metrics.jsonl``; with ``"bad": why`` if nothing was changed.
@@ -126,7 +128,7 @@ def _why_bad(run: Run, found: Found) -> str | None:
     return None
 
 
-def _backward(run: Run, batches: Sequence[Batch], *, stop: bool) -> Found:
+def _backward(run: Run, batches: Sequence[Batch], *, stop: Callable[[], bool]) -> Found:
     """Gradients of a batch, micro-batch after micro-batch, clipped; and its losses."""
     try:
         return _forward_and_backward(run, batches, stop=stop)
@@ -152,7 +154,7 @@ def _what_would_fit(run: Run) -> str:
     )
 
 
-def _forward_and_backward(run: Run, batches: Sequence[Batch], *, stop: bool) -> Found:
+def _forward_and_backward(run: Run, batches: Sequence[Batch], *, stop: Callable[[], bool]) -> Found:
     config, processes, device = run.config, run.processes, run.processes.device
     run.model.train()
     run.model.zero_grad(set_to_none=True)
@@ -174,7 +176,7 @@ def _forward_and_backward(run: Run, batches: Sequence[Batch], *, stop: bool) -> 
         sums += torch.stack([one.masked.detach(), one.next.detach(), one.correct / counts[0]])
     norm = torch.nn.utils.clip_grad_norm_(run.trained.model.parameters(), config.optimizer.clip)
     lengths = np.concatenate([batch.text_lengths for batch in batches])
-    facts = torch.tensor([lengths.sum(), (lengths**2).sum(), stop], device=device)
+    facts = torch.tensor([lengths.sum(), (lengths**2).sum(), stop()], device=device)
     found = torch.cat(
         [processes.sum(torch.cat([sums.double(), facts])), counts[:1], whole(norm)[None]]
     )

@@ -1,6 +1,9 @@
 """A small vocabulary and corpus of the bundled sample, made once for all tests of this folder."""
 
 import dataclasses
+import os
+import pickle
+import subprocess
 import sys
 from pathlib import Path
 
@@ -20,6 +23,19 @@ from kobert_vocab import Vocabulary, train
 torch.set_num_threads(1)
 
 LANGUAGES = ("en", "de", "ru", "th", "zh-Hans", "ar")
+
+# Each line of the plan is a call of `pretrain`; in one launch, which is what takes the time.
+SCRIPT = """
+import pickle, sys, torch
+from kobert_kit.pretraining.run import pretrain
+torch.set_num_threads(1)
+torch.distributed.init_process_group("gloo")  # once: a launch has one meeting
+with open(sys.argv[1], "rb") as file:
+    calls = pickle.load(file)
+for config, options in calls:
+    pretrain(config, **options)
+torch.distributed.destroy_process_group()
+"""
 
 
 @pytest.fixture
@@ -95,3 +111,24 @@ def short_run(run_settings, tmp_path_factory):
     """The settings of a run that has ended, and its last evaluation. Not to be changed."""
     config = dataclasses.replace(run_settings, out=tmp_path_factory.mktemp("short") / "run")
     return config, pretrain(config)
+
+
+@pytest.fixture(scope="session")
+def launch():
+    """Call `pretrain` in so many processes, once for each of (settings, options)."""
+    return _launch
+
+
+def _launch(processes, calls, folder):
+    plan, script = folder / "plan.pickle", folder / "script.py"
+    plan.write_bytes(pickle.dumps(calls))
+    script.write_text(SCRIPT)
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", processes]
+    done = subprocess.run(
+        [*map(str, command), "--standalone", str(script), str(plan)],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr

@@ -12,17 +12,21 @@ from safetensors.torch import load_file
 RUN = """
 import os, signal, sys
 from kobert_kit.cli import main
-die_at, seen = int(sys.argv.pop(1)), 0
+kind, die_at = sys.argv.pop(1).split("-")
+seen = {"any": 0, "save": 0}
 def count(event, arguments):
-    global seen
     changes = ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir")
-    if event in changes and "/run" in str(arguments):
-        seen += 1
-        if seen == die_at:
+    if event not in changes or "/run" not in str(arguments):
+        return
+    saves = "/run/checkpoints/" in str(arguments)
+    for one in ("any", "save") if saves else ("any",):
+        seen[one] += 1
+        if one == kind and seen[one] == int(die_at):
+            os.write(1, b"in a save" if saves else b"elsewhere")
             os.kill(os.getpid(), signal.SIGKILL)
 sys.addaudithook(count)
 main()
-print(seen)
+print(*seen.values())
 """
 SHAPE = "--model.hidden-size 32 --model.layers 1 --model.heads 1 --model.intermediate-size 64"
 REST = "--model.max-positions 48 --data.length 40 --data.windows 4 --steps 9 --evaluate-every 2"
@@ -56,16 +60,28 @@ def weights(run):
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_a_run_that_is_killed_at_any_moment_goes_on(trained):
-    whole, done = trained("whole", 0)
+    whole, done = trained("whole", "any-0")
     assert done.returncode == 0, done.stderr
-    events = int(done.stdout.splitlines()[-1])
-    moments = np.random.default_rng(0).integers(1, events, int(os.environ.get("MOMENTS", "3")))
-    for moment in moments.tolist():
-        run, done = trained(str(moment), moment)
+    events = dict(zip(("any", "save"), map(int, done.stdout.splitlines()[-1].split()), strict=True))
+    random, number = np.random.default_rng(0), int(os.environ.get("MOMENTS", "3"))
+    # A thread saves, so which event is the n-th of all may differ; among those of saves it is one.
+    kinds = (["any", "save"] * number)[: number - 1]
+    moments = [f"{kind}-{random.integers(1, events[kind])}" for kind in kinds]
+    moments.append("save-3")  # of the first checkpoint: the run then has nothing to go on from
+    fell = []
+    for moment in moments:
+        run, done = trained(moment, moment)
         assert done.returncode == -signal.SIGKILL, done.stderr
+        fell.append(done.stdout.rpartition("\n")[2])
+        assert fell[-1] == "in a save" or moment.startswith("any"), fell
         begun = run.exists()
-        run, done = trained(str(moment), 0, *(["--resume"] if begun else []))
+        run, done = trained(moment, "any-0", *(["--resume"] if begun else []))
         assert done.returncode == 0, done.stderr
         assert weights(run) == weights(whole)
         left = {path.name for path in (run / "checkpoints").iterdir()}
         assert left == {"step-00000008", "step-00000009"}
+    assert "in a save" in fell
+    if number >= 10:  # half of all events are those of a save, or more
+        assert "in a save" in [
+            where for where, moment in zip(fell, moments, strict=True) if moment[:3] == "any"
+        ]

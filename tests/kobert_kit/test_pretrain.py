@@ -24,7 +24,7 @@ from kobert_kit.pretraining.config import (
 )
 from kobert_kit.pretraining.evaluation import UNSEEN, entropy, unigram_loss
 from kobert_kit.pretraining.plan import operations_of_a_token
-from kobert_kit.pretraining.run import _stop_signal, pretrain
+from kobert_kit.pretraining.run import pretrain
 from kobert_kit.pretraining.verify_resume import verify_resume
 from kobert_vocab.errors import InputError
 
@@ -421,17 +421,6 @@ def test_a_stopped_run_leaves_a_model_and_a_checkpoint(config):
     assert 3 <= steps[-1] < 200
     MaskFiller(long.out / "model")
     assert [p.name for p in (long.out / "checkpoints").iterdir()] == [f"step-{steps[-1]:08d}"]
-
-
-def test_a_second_sigterm_changes_nothing_and_a_second_ctrl_c_ends_at_once():
-    with _stop_signal() as stop:
-        for _ in range(2):  # from the scheduler, and from torchrun
-            signal.raise_signal(signal.SIGTERM)
-    assert stop.asked
-    with _stop_signal():
-        signal.raise_signal(signal.SIGINT)
-        with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
 
 
 def test_a_run_that_was_killed_before_its_first_checkpoint_begins_again(config):

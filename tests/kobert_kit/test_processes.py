@@ -2,10 +2,6 @@
 
 import dataclasses
 import json
-import os
-import pickle
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -20,34 +16,6 @@ from kobert_kit.pretraining.config import (
 )
 from kobert_kit.pretraining.run import pretrain
 from kobert_vocab.errors import InputError
-
-# Each line of the plan is a call of `pretrain`; in one launch, which is what takes the time.
-SCRIPT = """
-import pickle, sys, torch
-from kobert_kit.pretraining.run import pretrain
-torch.set_num_threads(1)
-torch.distributed.init_process_group("gloo")  # once: a launch has one meeting
-with open(sys.argv[1], "rb") as file:
-    calls = pickle.load(file)
-for config, options in calls:
-    pretrain(config, **options)
-torch.distributed.destroy_process_group()
-"""
-
-
-def launch(processes, calls, folder):
-    plan, script = folder / "plan.pickle", folder / "script.py"
-    plan.write_bytes(pickle.dumps(calls))
-    script.write_text(SCRIPT)
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", processes]
-    done = subprocess.run(
-        [*map(str, command), "--standalone", str(script), str(plan)],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
-    assert done.returncode == 0, done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +54,7 @@ def config(vocab_folder, corpus_folder, folder):
 
 
 @pytest.fixture(scope="module")
-def runs(config, folder):
+def runs(config, folder, launch):
     """The same run by one, two and four processes, whole, stopped, and handed on."""
 
     def to(name, **changes):

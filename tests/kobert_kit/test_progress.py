@@ -104,3 +104,11 @@ def test_a_leap_is_measured_from_the_mean_of_the_last_steps():
         progress.remember(8.0)
     assert not progress.has_leapt(8.9, 1.0)
     assert len(progress.recent) == 100
+
+
+def test_another_phase_has_other_losses_to_leap_from():
+    progress = Progress.of(dataclasses.replace(ANY, steps=2))
+    progress.remember(5.0)
+    progress.advance(2)
+    assert progress.enter_phase([0.5, 0.5])
+    assert progress.recent == []
