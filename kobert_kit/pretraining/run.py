@@ -10,8 +10,8 @@ from types import FrameType
 
 from tqdm import tqdm
 
-from kobert_kit.batches.batch import Batch
 from kobert_kit.batches.loader import load, loaders_watched
+from kobert_kit.pretraining.ahead import Ahead
 from kobert_kit.pretraining.checkpoint import (
     Saver,
     copied,
@@ -117,18 +117,18 @@ def _loop(
     leaving = first == stop_after
     with bar:
         rehearse(run, _ahead(run))
-        loaded = _ahead(run)
+        ahead = _ahead(run)
         while not run.progress.finished and not leaving:
             saver.check()
-            row = train_step(run, loaded, stop=lambda: stop.asked)
+            row = train_step(run, ahead, stop=lambda: stop.asked)
             leaving = bool(row.pop("stop"))
             if "bad" in row and _rolled_back(run, row, metrics, saver):
-                bar.n, loaded = run.progress.step, _ahead(run)
+                bar.n, ahead = run.progress.step, _ahead(run)
                 continue
             metrics.write(row)
             judged = None  # of the model before this step
             if _advance(run, clock, bar):
-                loaded = _ahead(run)
+                ahead = _ahead(run)
             _show(bar, row)
             leaving = leaving or run.progress.step == stop_after
             if run.progress.step % config.evaluate_every == 0:
@@ -148,9 +148,9 @@ class _Clock:
         return time.perf_counter() - self._began
 
 
-def _ahead(run: Run) -> Iterator[list[Batch]]:
+def _ahead(run: Run) -> Ahead:
     """This process's share of the batches, from the step at hand to the end of its phase."""
-    return load(
+    loaded = load(
         run.batches,
         range(run.step_of_phase, UNKNOWN),
         rank=run.processes.rank,
@@ -158,6 +158,7 @@ def _ahead(run: Run) -> Iterator[list[Batch]]:
         micro_batches=run.micro_batches,
         workers=run.config.loaders,
     )
+    return Ahead(loaded, run.processes.device)
 
 
 def _advance(run: Run, clock: _Clock, bar: tqdm) -> bool:

@@ -29,10 +29,16 @@ class BatchTensors:
 
     @classmethod
     def on(cls, device: torch.device, batch: Batch) -> "BatchTensors":
-        """Copy a batch to ``device``."""
+        """Copy a batch to ``device``; a GPU goes on with its work meanwhile."""
+        cuda = device.type == "cuda"
+
+        def copied(name: str) -> Tensor:
+            tensor = torch.from_numpy(getattr(batch, name))
+            return (tensor.pin_memory() if cuda else tensor).to(device, non_blocking=True)
+
         return cls(
             **{
-                name: torch.from_numpy(getattr(batch, name)).to(device, non_blocking=True)
+                name: copied(name)
                 for name in (
                     "tokens",
                     "positions",

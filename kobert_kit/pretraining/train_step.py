@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,18 +10,18 @@ import torch
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
-from kobert_kit.batches.batch import Batch
 from kobert_kit.batches.counter_random import DROPOUT, below
+from kobert_kit.pretraining.ahead import Ahead, Share
 from kobert_kit.pretraining.gpus import peak_of
 from kobert_kit.pretraining.plan import fitting_micro_batches, operations_of_a_token
 from kobert_kit.pretraining.processes import gradients_added, whole
 from kobert_kit.pretraining.run_state import Run
 from kobert_kit.pretraining.schedule import share_of_peak
-from kobert_kit.pretraining.step import BatchTensors, losses
+from kobert_kit.pretraining.step import losses
 from kobert_vocab.errors import InputError
 
 
-def rehearse(run: Run, loaded: Iterator[list[Batch]]) -> None:
+def rehearse(run: Run, ahead: Ahead) -> None:
     """Go through a batch without learning from it, where DDP shares the work.
 
     After its first batch DDP sorts gradients into other buckets, and with more than two processes
@@ -29,7 +29,7 @@ def rehearse(run: Run, loaded: Iterator[list[Batch]]) -> None:
     on adds as one that never stopped, neither begins with the first order.
     """
     if isinstance(run.model, DistributedDataParallel):
-        _backward(run, next(loaded), stop=lambda: False)
+        _backward(run, ahead.take(), stop=lambda: False, meanwhile=lambda: None)
 
 
 @dataclass(frozen=True)
@@ -50,26 +50,23 @@ class Found:
     """Whether a process was asked to stop."""
 
 
-def train_step(
-    run: Run, loaded: Iterator[list[Batch]], *, stop: Callable[[], bool]
-) -> dict[str, object]:
+def train_step(run: Run, ahead: Ahead, *, stop: Callable[[], bool]) -> dict[str, object]:
     """Train on the next batch.
 
     Args:
         run: of which the weights and optimisers change, unless the step is bad.
-        loaded: gives this process's micro-batches.
+        ahead: gives this process's micro-batches.
         stop: whether this process was asked to stop; looked at when the batch is done.
 
     Returns:
         The step's row for ``metrics.jsonl``; with ``"bad": why`` if nothing was changed.
     """
     config, started = run.config, time.perf_counter()
-    batches = next(loaded)
-    waited = time.perf_counter() - started
+    share = ahead.take()
     rate = run.phase.learning_rate * share_of_peak(
         run.progress.done, run.progress.pace, config.optimizer
     )
-    found = _backward(run, batches, stop=stop)
+    found = _backward(run, share, stop=stop, meanwhile=ahead.fetch)
     bad = _why_bad(run, found)
     if bad is None:
         run.progress.remember(found.masked)
@@ -89,7 +86,7 @@ def train_step(
         "gradient_norm": found.norm,
         "tokens": found.tokens,
         "tokens_per_second": found.tokens / seconds,
-        "loader_wait": waited / seconds,
+        "loader_wait": share.waited / seconds,
         "stop": found.stop,
         **_speed(run, found, seconds),
     }
@@ -128,10 +125,17 @@ def _why_bad(run: Run, found: Found) -> str | None:
     return None
 
 
-def _backward(run: Run, batches: Sequence[Batch], *, stop: Callable[[], bool]) -> Found:
-    """Gradients of a batch, micro-batch after micro-batch, clipped; and its losses."""
+def _backward(
+    run: Run, share: Share, *, stop: Callable[[], bool], meanwhile: Callable[[], None]
+) -> Found:
+    """Gradients of a batch, micro-batch after micro-batch, clipped; and its losses.
+
+    ``meanwhile`` is called when all is under way and nothing is waited for yet.
+    """
     try:
-        return _forward_and_backward(run, batches, stop=stop)
+        found = _forward_and_backward(run, share, stop=stop)
+        meanwhile()
+        return _found(found)
     except torch.OutOfMemoryError as error:
         raise InputError(_what_would_fit(run)) from error
 
@@ -154,11 +158,11 @@ def _what_would_fit(run: Run) -> str:
     )
 
 
-def _forward_and_backward(run: Run, batches: Sequence[Batch], *, stop: Callable[[], bool]) -> Found:
+def _forward_and_backward(run: Run, share: Share, *, stop: Callable[[], bool]) -> Tensor:
     config, processes, device = run.config, run.processes, run.processes.device
     run.model.train()
     run.model.zero_grad(set_to_none=True)
-    parts = [BatchTensors.on(device, batch) for batch in batches]
+    parts = share.tensors
     counts = torch.tensor([[part.used, part.pairs] for part in parts], device=device).sum(0)
     counts = processes.sum(counts)
     sums = torch.zeros(3, device=device)
@@ -175,12 +179,10 @@ def _forward_and_backward(run: Run, batches: Sequence[Batch], *, stop: Callable[
             torch.autograd.backward(one.total * processes.count)
         sums += torch.stack([one.masked.detach(), one.next.detach(), one.correct / counts[0]])
     norm = torch.nn.utils.clip_grad_norm_(run.trained.model.parameters(), config.optimizer.clip)
-    lengths = np.concatenate([batch.text_lengths for batch in batches])
+    lengths = np.concatenate([batch.text_lengths for batch in share.batches])
     facts = torch.tensor([lengths.sum(), (lengths**2).sum(), stop()], device=device)
-    found = torch.cat(
-        [processes.sum(torch.cat([sums.double(), facts])), counts[:1], whole(norm)[None]]
-    )
-    return _found(found)
+    together = processes.sum(torch.cat([sums.double(), facts]))
+    return torch.cat([together, counts[:1], whole(norm)[None]])
 
 
 def _found(found: Tensor) -> Found:

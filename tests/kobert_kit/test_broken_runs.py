@@ -42,10 +42,10 @@ def before_step(monkeypatch, number, act):
     """Do something in the training process before it computes a step."""
     backward = train_step._backward
 
-    def hurt(of, batches, *, stop):
+    def hurt(of, share, **options):
         if of.progress.step == number:
             act()
-        return backward(of, batches, stop=stop)
+        return backward(of, share, **options)
 
     monkeypatch.setattr(train_step, "_backward", hurt)
 
@@ -181,9 +181,9 @@ def test_no_loader_outlives_its_phase_or_the_run(config, monkeypatch):
     half = dataclasses.replace(whole, share=0.5)
     backward = train_step._backward
 
-    def count(of, batches, *, stop):
+    def count(of, share, **options):
         seen.append(len(multiprocessing.active_children()))
-        return backward(of, batches, stop=stop)
+        return backward(of, share, **options)
 
     monkeypatch.setattr(train_step, "_backward", count)
     pretrain(dataclasses.replace(config, loaders=1, phases=(half, half)))
@@ -299,8 +299,8 @@ def test_what_a_checkpoint_holds_is_of_its_step_however_late_it_is_written(confi
 def test_a_step_that_is_left_out_changes_nothing_that_is_kept(config, monkeypatch):
     backward = train_step._backward
 
-    def poison(of, batches, *, stop):
-        found = backward(of, batches, stop=stop)
+    def poison(of, share, **options):
+        found = backward(of, share, **options)
         return dataclasses.replace(found, masked=float("nan")) if of.progress.step == 3 else found
 
     monkeypatch.setattr(train_step, "_backward", poison)

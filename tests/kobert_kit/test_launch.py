@@ -21,7 +21,7 @@ from kobert_kit.pretraining import train_step
 torch.set_num_threads(1)
 rank, what = sys.argv.pop(1).split("=")
 backward = train_step._backward
-def hurt(run, batches, *, stop):
+def hurt(run, share, **options):
     if str(run.processes.rank) == rank and run.progress.step == 3:
         if what == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
@@ -29,7 +29,7 @@ def hurt(run, batches, *, stop):
             os.kill(os.getpid(), signal.SIGTERM)
         if what == "disk":
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "some file")
-    return backward(run, batches, stop=stop)
+    return backward(run, share, **options)
 train_step._backward = hurt
 main()
 """

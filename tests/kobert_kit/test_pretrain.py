@@ -228,8 +228,8 @@ def poisoned(monkeypatch):
 
     backward = module._backward
 
-    def poison(run, batches, *, stop):
-        found = backward(run, batches, stop=stop)
+    def poison(run, share, **options):
+        found = backward(run, share, **options)
         if run.progress.step != 3:
             return found
         return dataclasses.replace(found, masked=float("nan"))
@@ -278,8 +278,8 @@ def test_a_leap_of_the_loss_is_a_bad_step(config, monkeypatch):
 
     backward = module._backward
 
-    def leap(run, batches, *, stop):
-        found = backward(run, batches, stop=stop)
+    def leap(run, share, **options):
+        found = backward(run, share, **options)
         more = 4.0 if run.progress.step == 30 else 0.0
         return dataclasses.replace(found, masked=found.masked + more)
 

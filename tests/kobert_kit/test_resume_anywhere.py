@@ -104,12 +104,12 @@ def test_each_part_of_each_step_has_its_batch_and_its_dropout(config, monkeypatc
         seeds.append(int(seed))
         return losses(model, batch, seed, counts)
 
-    def compared(run, batches, *, stop):
+    def compared(run, share, **options):
         step = run.progress.step - 24 * run.progress.phase  # 24 is 0.8 of 30
         expected = run.batches[step].tokens
-        parts = np.concatenate([batch.tokens for batch in batches])
+        parts = np.concatenate([batch.tokens for batch in share.batches])
         tokens.append((np.sort(parts[parts != 0]) == np.sort(expected[expected != 0])).all())
-        return backward(run, batches, stop=stop)
+        return backward(run, share, **options)
 
     monkeypatch.setattr(train_step, "losses", noted)
     monkeypatch.setattr(train_step, "_backward", compared)
