@@ -20,10 +20,13 @@ def table(results: dict[str, Any]) -> Iterator[str]:
     shapes = {name: one for name, one in results.items() if "tokens/s" in str(one)}
     systems = list(next(iter(shapes.values()))["tokens/s"])
     times = ("times transformers", "times transformers without padding")
-    yield from head("layers, width, length", "padding of transformers", *systems, *times)
+    yield from head(
+        "layers, width, length", "tokens a step", "padding of transformers", *systems, *times
+    )
     for one in shapes.values():
         yield row(
             f"{one['layers']}, {one['hidden_size']}, {one['length']}",
+            f"{one['tokens a step']:,}",
             f"{one['padding of transformers']:.0%}",
             *(f"{one['tokens/s'][name]:,}" for name in systems),
             *(one[name] for name in times),

@@ -1,0 +1,1 @@
+"""The commands of ``kobert``, by what they are about; what one needs is imported when it runs."""
