@@ -357,16 +357,13 @@ def test_a_moving_average_resumes(config, tmp_path):
 
 def test_a_budget_ends_a_run_and_a_stop_does_not_give_it_more(config):
     timed = dataclasses.replace(config, steps=None, budget="4s", evaluate_every=1000)
-    began = time.perf_counter()
-    pretrain(timed, stop_after=20)
-    first = time.perf_counter() - began
+    pretrain(timed, stop_after=5)
     pretrain(timed, resume=True)
     rows = [row for row in metrics_of(timed.out) if "masked_loss" in row]
     # Making and saving the model is not training; what was stopped counts.
     trained = sum(row["tokens"] / row["tokens_per_second"] for row in rows)
-    assert first < 4
     assert 2 < trained < 5
-    assert len(rows) > 20
+    assert len(rows) > 5
     assert rows[-1]["learning_rate"] < 0.2 * config.optimizer.learning_rate
 
 
