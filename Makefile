@@ -23,7 +23,7 @@ demo: $(READY) ## raw text to filled masks on the bundled sample (under 5 minute
 test: $(READY) ## all tests (under 10 minutes on 2 cores)
 	$(BIN)/pytest -n auto --dist loadfile
 
-soak: $(READY) ## kill and stop runs at 20 random moments, 200 steps in Triton's interpreter (15 minutes)
+soak: $(READY) ## kill and stop runs at 20 random moments, 200 steps in Triton's interpreter
 	MOMENTS=20 $(BIN)/pytest tests/kobert_kit/test_killed_pretraining.py \
 	  tests/kobert_kit/test_resume_anywhere.py tests/kobert_kit/test_interpreted_pretraining.py
 

@@ -9,6 +9,7 @@ from tyro.extras import SubcommandApp
 
 from kobert_kit.batches.options import DataConfig, Phase
 from kobert_kit.commands.arguments import Folder, Inputs
+from kobert_vocab.errors import InputError
 
 app = SubcommandApp()
 
@@ -145,6 +146,8 @@ def show(
     from kobert_kit.batches.preview import print_batch
     from kobert_kit.pretraining.batch_of_run import batch_of_run
 
+    if config is None and phase is not None:
+        raise InputError("--phase is one of a run: give its --config too")
     if config is not None:
         seed, step, data = batch_of_run(config, phase, step, seed=seed, data=data, given=sys.argv)
     print_batch(corpus, vocab, seed=seed, step=step, data=data)

@@ -8,7 +8,12 @@ from tyro.conf import arg
 
 from kobert_kit.batches.options import DataConfig
 from kobert_kit.launch import has_others, is_first
-from kobert_kit.pretraining.config import ModelConfig, PretrainConfig, TrainingPhase
+from kobert_kit.pretraining.config import (
+    ModelConfig,
+    PretrainConfig,
+    TrainingPhase,
+    check_phases,
+)
 from kobert_kit.pretraining.config_file import read_phases, with_phases
 from kobert_vocab.errors import InputError
 
@@ -94,6 +99,7 @@ def plan(
 
     whole = TrainingPhase(share=1.0, micro_batches=micro_batches, data=data)
     phases = (read_phases(config, whole, given=sys.argv) if config else ()) or (whole,)
+    check_phases(phases, model)
     shown = make_plan(
         *(model, phases),
         vocabulary=vocab_size,

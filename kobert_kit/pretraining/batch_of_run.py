@@ -35,7 +35,7 @@ def batch_of_run(
         InputError: there is no such phase, or it cannot be known when it began.
     """
     phases = read_phases(config, TrainingPhase(share=1.0, data=data), given)
-    if not phases:
+    if not phases and phase is None:
         return seed, step, data
     if phase is None:
         steps = read_toml(config).get("steps")
@@ -48,5 +48,6 @@ def batch_of_run(
         phase = sum(begin <= max(0, step) for begin in first)
         step -= first[phase - 1]
     if not 1 <= phase <= len(phases):
-        raise InputError(f"phase is {phase}; {config} has phases 1 to {len(phases)}")
+        there = f"phases 1 to {len(phases)}" if phases else "no [[phase]]"
+        raise InputError(f"phase is {phase}; {config} has {there}")
     return phase_seed(seed, phase - 1), step, phases[phase - 1].data

@@ -1,6 +1,7 @@
 """What a pretraining run is made of."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
@@ -186,25 +187,12 @@ class PretrainConfig:
             raise InputError(f"leap is {self.leap}; it must be above 0")
         if self.micro_batches is not None:
             _check_micro_batches(self.data, self.micro_batches)
-        if self.phases and abs(sum(phase.share for phase in self.phases) - 1) > 1e-6:
-            shares = " + ".join(f"{phase.share:g}" for phase in self.phases)
-            raise InputError(f"the shares of the phases are {shares}; together they are to be 1")
         if self.license is not None and not LICENSE.fullmatch(self.license):
             raise InputError(
                 f"license is {self.license!r}; write it as the Hugging Face hub does: apache-2.0, "
                 "cc-by-sa-4.0, other"
             )
-        for phase in self.all_phases:
-            if phase.data.length > self.model.max_positions:
-                raise InputError(
-                    f"data.length is {phase.data.length}; the model has only model.max_positions "
-                    f"({self.model.max_positions})"
-                )
-            if self.model.family == "modern" and phase.data.pairing != "none":
-                raise InputError(
-                    f"data.pairing is {phase.data.pairing!r}; model.family modern has no "
-                    "next-sentence head, so it must be 'none'"
-                )
+        check_phases(self.all_phases, self.model)
 
     @property
     def all_phases(self) -> tuple[TrainingPhase, ...]:
@@ -216,6 +204,28 @@ class PretrainConfig:
             data=self.data,
         )
         return self.phases or (whole,)
+
+
+def check_phases(phases: Sequence[TrainingPhase], model: ModelConfig) -> None:
+    """See whether phases make a whole run, which the model can learn from.
+
+    Raises:
+        InputError: they do not.
+    """
+    if abs(sum(phase.share for phase in phases) - 1) > 1e-6:
+        shares = " + ".join(f"{phase.share:g}" for phase in phases)
+        raise InputError(f"the shares of the phases are {shares}; together they are to be 1")
+    for phase in phases:
+        if phase.data.length > model.max_positions:
+            raise InputError(
+                f"data.length is {phase.data.length}; the model has only model.max_positions "
+                f"({model.max_positions})"
+            )
+        if model.family == "modern" and phase.data.pairing != "none":
+            raise InputError(
+                f"data.pairing is {phase.data.pairing!r}; model.family modern has no "
+                "next-sentence head, so it must be 'none'"
+            )
 
 
 def _check_micro_batches(data: DataConfig, micro_batches: int) -> None:

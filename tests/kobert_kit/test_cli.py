@@ -350,3 +350,26 @@ def test_a_job_does_not_write_into_a_folder_that_is_no_run(
     text_file(tmp_path, "thesis.txt", "가나다")
     flags = ("--vocab", vocab_folder, "--corpus", corpus_folder, "--steps", 4, *RUN_ON_A_CLUSTER)
     assert "already there" in refuses("pretrain", *flags, "--out", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("steps = 9\n[[phase]]\nshare = 0.5", "the shares of the phases are 0.5"),
+        ("steps = 9\n[data]\nlength = 4096", "data.length is 4096"),
+        ('steps = 9\n[model]\nfamily = "modern"', "data.pairing is 'next'"),
+    ],
+)
+def test_what_cannot_be_trained_cannot_be_planned(kobert, tmp_path, text, message):
+    (tmp_path / "run.toml").write_text(text)
+    code, out, err = kobert("plan", "--config", tmp_path / "run.toml")
+    assert (code, out) == (2, "")
+    assert message in err
+
+
+def test_a_phase_is_one_of_a_run(kobert, corpus_folder, vocab_folder):
+    code, _, err = kobert(
+        *("corpus", "show", corpus_folder, "--vocab", vocab_folder, "--step", 0, "--phase", 1)
+    )
+    assert code == 2
+    assert "give its --config too" in err

@@ -355,16 +355,29 @@ def test_a_moving_average_resumes(config, tmp_path):
     assert same_bits(weights_of(config.out), weights_of(parted.out))
 
 
-def test_a_budget_ends_a_run_and_a_stop_does_not_give_it_more(config):
+def test_a_budget_ends_a_run_and_a_stop_does_not_give_it_more(config, monkeypatch):
+    from kobert_kit.pretraining import run as module
+
+    class Clock:
+        """A tenth of a second goes by with each step, and none between."""
+
+        def __init__(self, before):
+            self.began, self.before = len(rows_so_far()), before
+
+        def __call__(self):
+            return self.before + 0.1 * (len(rows_so_far()) - self.began)
+
+    def rows_so_far():
+        return [row for row in metrics_of(timed.out) if "masked_loss" in row]
+
     timed = dataclasses.replace(config, steps=None, budget="4s", evaluate_every=1000)
-    pretrain(timed, stop_after=5)
+    monkeypatch.setattr(module, "_Clock", Clock)
+    pretrain(timed, stop_after=25)
     pretrain(timed, resume=True)
-    rows = [row for row in metrics_of(timed.out) if "masked_loss" in row]
-    # Making and saving the model is not training; what was stopped counts.
-    trained = sum(row["tokens"] / row["tokens_per_second"] for row in rows)
-    assert 2 < trained < 5
-    assert len(rows) > 5
-    assert rows[-1]["learning_rate"] < 0.2 * config.optimizer.learning_rate
+    rates = [row["learning_rate"] for row in rows_so_far()]
+    assert len(rates) == pytest.approx(40, abs=1)
+    assert rates[-1] < 0.05 * config.optimizer.learning_rate
+    assert rates[10:] == sorted(rates[10:], reverse=True)
 
 
 def test_out_of_memory_says_what_would_fit(config, monkeypatch):

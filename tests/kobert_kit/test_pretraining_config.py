@@ -198,6 +198,10 @@ def test_a_step_of_a_run_is_found_in_its_phase(tmp_path):
     assert batch_of_run(path, 2, 5, **options) == (seed, step, data)
     with pytest.raises(InputError, match=r"phase is 3; .* has phases 1 to 2"):
         batch_of_run(path, 3, 5, **options)
+    plain = write(tmp_path, "steps = 1000")
+    assert batch_of_run(plain, None, 905, **options) == (7, 905, WHOLE.data)
+    with pytest.raises(InputError, match=r"phase is 2; .* has no \[\[phase\]\]"):
+        batch_of_run(plain, 2, 5, **options)
     timed = write(tmp_path, PHASES.replace("steps = 1000", 'budget = "1h"'))
     with pytest.raises(InputError, match="give --phase"):
         batch_of_run(timed, None, 5, **options)
