@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import platform
+import statistics
 import time
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -68,7 +69,7 @@ class Texts(IterableDataset):  # type: ignore[type-arg]
 
 def theirs(
     start: Path, vocab: Path, batches: Batches, seconds: float, *, full_rows: bool
-) -> tuple[PretrainingModel, int]:
+) -> tuple[PretrainingModel, dict[str, float]]:
     """The model of transformers after so many seconds, and its steps."""
     model = BertForMaskedLM.from_pretrained(start, attn_implementation="sdpa").train()
     optimizer = torch.optim.AdamW(
@@ -98,11 +99,13 @@ def theirs(
         optimizer.step()
     with TemporaryDirectory() as folder:
         model.save_pretrained(folder)
-        return PretrainingModel.from_pretrained(Path(folder)), steps
+        return PretrainingModel.from_pretrained(Path(folder)), {"steps": steps}
 
 
-def ours(corpus: Path, vocab: Path, seconds: float, out: Path) -> tuple[PretrainingModel, int]:
-    """This kit's model after so many seconds, and its steps."""
+def ours(
+    corpus: Path, vocab: Path, seconds: float, out: Path
+) -> tuple[PretrainingModel, dict[str, float]]:
+    """This kit's model after so many seconds, its steps, and its share of waiting for batches."""
     config = PretrainConfig(
         vocab=vocab,
         corpus=corpus,
@@ -117,7 +120,9 @@ def ours(corpus: Path, vocab: Path, seconds: float, out: Path) -> tuple[Pretrain
     )
     pretrain(config)
     rows = [json.loads(row) for row in (out / "metrics.jsonl").read_text().splitlines()]
-    return PretrainingModel.from_pretrained(out / "model"), max(row["step"] for row in rows)
+    waits = [row["loader_wait"] for row in rows if "loader_wait" in row]
+    facts = {"steps": len(waits), "waited for batches": round(statistics.mean(waits), 5)}
+    return PretrainingModel.from_pretrained(out / "model"), facts
 
 
 def main() -> None:
@@ -149,10 +154,10 @@ def main() -> None:
             ),
         }
         for name, train in contenders.items():
-            model, steps = train()
+            model, facts = train()
             scored = evaluate(model, batches, vocabulary, HELD_OUT, CPU)
             found[name] = {
-                "steps": steps,
+                **facts,
                 "loss": round(scored.loss, 3),
                 "accuracy": round(scored.accuracy, 4),
                 "bits per character": round(scored.bits_per_character or 0.0, 3),
