@@ -60,9 +60,10 @@ class Shape:
 
 SHAPES = {
     "mini, 128": Shape(256, 4, 4, 128, 32),
-    # transformers computes logits of every place: with 8 windows its step took more than 23 GB.
+    # transformers computes logits of every place, padding too: with 8 windows, and with 32 of
+    # BERT-Base, its step took more than 23 GB.
     "mini, 512": Shape(256, 4, 4, 512, 4),
-    "base, 128": Shape(768, 12, 12, 128, 32),
+    "base, 128": Shape(768, 12, 12, 128, 16),
 }
 
 
@@ -212,7 +213,7 @@ def measured(
 
 
 def main() -> None:
-    """Measure every shape and write the file."""
+    """Measure every shape, and write the file after each."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("corpus", type=Path)
     parser.add_argument("vocab", type=Path)
@@ -221,16 +222,20 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", choices=SHAPES)
     options = parser.parse_args()
     corpus = Corpus.load(options.corpus)
-    found: dict[str, object] = {
+    about = {
         "versions": {name: version(name) for name in ("kobert-kit", "torch", "transformers")},
         "cpus": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
     }
     for name in options.only or SHAPES:
-        found[name] = measured(corpus, options.vocab, SHAPES[name], options.steps, options.rounds)
-        print(name, json.dumps(found[name]), flush=True)
-    RESULTS.write_text(json.dumps(found, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        shape = SHAPES[name]
+        one = measured(corpus, options.vocab, shape, options.steps, options.rounds)
+        print(name, json.dumps(one), flush=True)
+        before = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+        found = {**about, **{key: before[key] for key in SHAPES if key in before}, name: one}
+        text = json.dumps(found, ensure_ascii=False, indent=1)
+        RESULTS.write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

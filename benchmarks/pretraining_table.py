@@ -1,4 +1,4 @@
-"""``results/pretraining.json`` as Markdown: ``python benchmarks/pretraining_table.py``.
+"""``results/pretraining.json`` and ``results/equal_time.json`` as Markdown tables.
 
 With ``--write`` it replaces what stands between the marks in the pages of ``docs/``.
 """
@@ -33,9 +33,22 @@ def table(results: dict[str, Any]) -> Iterator[str]:
         )
 
 
+def equal_time_table(results: dict[str, Any]) -> Iterator[str]:
+    """A row for each system that had the same time."""
+    measures = ("steps", "loss", "accuracy", "bits per character")
+    yield from head(f"after {results['minutes']:g} minutes", *measures)
+    for name, one in results["after training"].items():
+        yield row(name, *(f"{one[measure]:,}" for measure in measures))
+
+
+def _results(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((HERE / "results" / name).read_text(encoding="utf-8"))
+    return found
+
+
 if __name__ == "__main__":
-    found = json.loads((HERE / "results" / "pretraining.json").read_text(encoding="utf-8"))
-    made = "\n".join(table(found)) + "\n"
+    speed, time = _results("pretraining.json"), _results("equal_time.json")
+    made = "\n".join([*table(speed), "", *equal_time_table(time)]) + "\n"
     print(made)
     if "--write" in sys.argv:
         markdown.write(made, "pretraining.md", "pretraining.ko.md")

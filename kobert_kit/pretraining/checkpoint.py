@@ -89,9 +89,10 @@ class Saver:
         Raises:
             OSError: this one's folder, or the one before it, could not be written.
         """
-        weights = copied(trained.model.state_dict())
-        states = copied(_flat(trained.optimizers))
-        average = copied(trained.average.values) if trained.average else None
+        keep = self._writes
+        weights = copied(trained.model.state_dict(), keep=keep)
+        states = copied(_flat(trained.optimizers), keep=keep)
+        average = copied(trained.average.values, keep=keep) if trained.average else None
         if self._writes:
             self.finish()
             self._written = self._thread.submit(
@@ -145,12 +146,17 @@ class Saver:
             rmtree(old)
 
 
-def copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Whole, on the CPU, and no longer what training changes."""
-    return {
-        name: whole(tensor.detach()).to("cpu", copy=True).contiguous()
-        for name, tensor in tensors.items()
-    }
+def copied(tensors: Mapping[str, Tensor], *, keep: bool) -> dict[str, Tensor]:
+    """Whole, on the CPU, and no longer what training changes.
+
+    All processes must call this; those that do not ``keep`` the copies get none.
+    """
+    copies = {}
+    for name, tensor in tensors.items():
+        one = whole(tensor.detach())
+        if keep:
+            copies[name] = one.to("cpu", copy=True).contiguous()
+    return copies
 
 
 def remove_unfinished(run: Path) -> None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict
+from pathlib import Path
 from types import FrameType
 
 from tqdm import tqdm
@@ -35,6 +36,7 @@ from kobert_vocab.new_folder import refuse_existing
 
 logger = logging.getLogger(__name__)
 
+SETTINGS = "config.toml"
 UNKNOWN = 1 << 60  # steps of a phase that ends when its time does
 Judged = tuple[Evaluation, list[Example]]
 
@@ -71,13 +73,13 @@ def pretrain(
         if not resume:
             refuse_existing(config.out)
         # One looks for all: they may see a shared disk at different times.
-        goes_on = processes.of_the_first(resume and not has_barely_begun(config.out))
+        goes_on = processes.of_the_first(resume and not _begins_again(config.out))
         run = prepare(config, processes)
         _open_folder(config, processes)
         if goes_on:
             run.resume()
         if processes.first:  # not before: those of another run stay as they are
-            (config.out / "config.toml").write_text(to_toml(config), encoding="utf-8")
+            _write_settings(config)
         with (
             loaders_watched(),
             open_metrics(config, run.progress.step, writes=processes.first) as metrics,
@@ -90,6 +92,23 @@ def pretrain(
         processes.wait()  # so that it is all there when any of them goes on
     evaluation, _ = judged
     return evaluation
+
+
+def _begins_again(out: Path) -> bool:
+    """Whether a run to go on with was stopped before its first checkpoint.
+
+    Raises:
+        InputError: the folder is not of a run.
+    """
+    if out.is_dir() and any(out.iterdir()) and not (out / SETTINGS).exists():
+        raise InputError(f"{out}: not a run's folder (no {SETTINGS} in it); choose another --out")
+    return has_barely_begun(out)
+
+
+def _write_settings(config: PretrainConfig) -> None:
+    beside = config.out / f".{SETTINGS}"
+    beside.write_text(to_toml(config), encoding="utf-8")
+    beside.replace(config.out / SETTINGS)
 
 
 def _open_folder(config: PretrainConfig, processes: Processes) -> None:
@@ -185,7 +204,7 @@ def _rolled_back(run: Run, row: dict[str, object], metrics: Metrics, saver: Save
     if config.bad_step == "stop":
         phase = f" --phase {run.progress.phase + 1}" if len(run.shares) > 1 else ""
         raise InputError(
-            f"step {step}: {why}. kobert corpus show --config {config.out / 'config.toml'}{phase} "
+            f"step {step}: {why}. kobert corpus show --config {config.out / SETTINGS}{phase} "
             f"--step {run.step_of_phase} shows the batch; to leave such batches out: --resume "
             "--bad-step skip (or roll_back); or try a lower learning rate"
         )
@@ -255,7 +274,7 @@ def _finish(run: Run, judged: Judged, sentences: Mapping[str, str]) -> None:
     """``model/`` and ``report.html``."""
     evaluation, filled = judged
     with _what_is_kept(run):
-        weights = copied(run.trained.model.state_dict())
+        weights = copied(run.trained.model.state_dict(), keep=run.processes.first)
     if run.processes.first:
         write_model(run, weights, evaluation)
         write_report(run.config.out, run.vocabulary, evaluation, filled, sentences)

@@ -172,7 +172,7 @@ def _made_with(config: PretrainConfig, processes: Processes) -> dict[str, object
         "kernel table": table,
         dispatch.VARIABLE: os.environ.get(dispatch.VARIABLE, ""),
         "processes": processes.count,
-        "parallel": config.parallel if processes.count > 1 else "",
+        "parallel": config.parallel if processes.count > 1 else "none",
         "micro-batches": [p.micro_batches or processes.count for p in config.all_phases],
         "compile": config.compile,
     }

@@ -534,6 +534,14 @@ def test_an_existing_run_is_not_overwritten(config):
         pretrain(config)
 
 
+def test_a_folder_of_something_else_is_not_made_a_run(config):
+    config.out.mkdir()
+    (config.out / "thesis.txt").write_text("years of work")
+    with pytest.raises(InputError, match=r"not a run's folder \(no config.toml"):
+        pretrain(config, resume=True)
+    assert [path.name for path in config.out.iterdir()] == ["thesis.txt"]
+
+
 def test_nothing_to_resume(config):
     with pytest.raises(InputError, match="no checkpoint"):
         pretrain(config, resume=True)
