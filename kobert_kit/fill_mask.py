@@ -1,14 +1,14 @@
-"""Fill ``[MASK]`` in a text, with our model folder or any Hugging Face BERT or ModernBERT."""
+"""Fill ``[MASK]`` in a text, with our model folder or any that `PretrainingModel` can load."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from tokenizers import Tokenizer
 from torch import Tensor
 
 from kobert_kit.encoder import PretrainingModel
+from kobert_kit.encoder.huggingface.hub import local_folder
+from kobert_kit.tokenizer_file import mask_of, read_tokenizer
 from kobert_vocab.errors import InputError
 
 MASK = "[MASK]"
@@ -33,30 +33,17 @@ class _Sequence:
 
 
 class MaskFiller:
-    """A model folder opened for filling masks.
+    """A model folder, or a model of the hub, opened for filling masks.
 
     Raises:
-        InputError: the folder lacks a BERT or its ``tokenizer.json``.
+        InputError: it lacks a model with a masked-language head, or its ``tokenizer.json``.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, model: str | Path) -> None:
+        folder = local_folder(model)
         self._model = PretrainingModel.from_pretrained(folder)
-        path = folder / "tokenizer.json"
-        if not path.exists():
-            raise InputError(
-                f"{folder}: no tokenizer.json; write one with transformers: "
-                "AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)"
-            )
-        text = path.read_text(encoding="utf-8", errors="replace")
-        try:  # here, since the tokenizer's own errors are of no kind that could be told apart
-            json.loads(text)
-        except json.JSONDecodeError as error:
-            raise InputError(f"{path}: not JSON ({error}); copy it again") from error
-        self._tokenizer = Tokenizer.from_str(text)
-        mask = self._tokenizer.token_to_id(MASK)
-        if mask is None:
-            raise InputError(f"{path}: the vocabulary has no {MASK}")
-        self._mask = mask
+        self._tokenizer = read_tokenizer(folder, self._model.config.vocab_size)
+        self._own, self._mask = mask_of(self._tokenizer, folder)
 
     @torch.no_grad()
     def fill(self, text: str, top: int = 5) -> list[list[Fill]]:
@@ -99,7 +86,7 @@ class MaskFiller:
             text.encode()
         except UnicodeEncodeError as error:  # half a surrogate pair: bytes that were not UTF-8
             raise InputError(f"the text {text!r} is not UTF-8; convert it") from error
-        encoding = self._tokenizer.encode(text)
+        encoding = self._tokenizer.encode(text.replace(MASK, self._own))
         ids = torch.tensor(encoding.ids)
         longest = self._model.config.max_positions
         if len(self._masked(ids)) == 0:

@@ -5,11 +5,11 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from kobert_kit.commands.arguments import Folder
+from kobert_kit.commands.arguments import Model
 
 
 def fill_mask(
-    model: Folder,
+    model: Model,
     text: Annotated[Positional[str | None], arg(metavar="[TEXT]")] = None,
     /,
     *,
@@ -18,7 +18,8 @@ def fill_mask(
     """Fill each [MASK] in a text, or in text after text.
 
     Args:
-        model: Model folder: of a run, or any Hugging Face BERT or ModernBERT with tokenizer.json.
+        model: Model folder, of a run or of Hugging Face with tokenizer.json, or a model of the hub:
+            BERT, RoBERTa, XLM-R, CamemBERT, ELECTRA (its generator) or ModernBERT.
         text: With at least one [MASK]; without it texts are asked for, or read from a pipe, one in
             each line.
         top: Pieces to show for each mask.

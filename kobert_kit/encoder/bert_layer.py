@@ -1,5 +1,6 @@
 """Classic BERT's embeddings and layer. Shapes: T tokens, h hidden size, H heads, D head size."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -12,32 +13,36 @@ def _norm(config: EncoderConfig) -> nn.LayerNorm:
 
 
 class BertEmbeddings(nn.Module):
-    """Word + position + segment, normalised."""
+    """Word + position + segment, normalised; of ELECTRA perhaps made wider."""
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.config = config
-        self.words = nn.Embedding(config.vocab_size, config.hidden_size, padding_idx=config.pad_id)
-        self.positions = nn.Embedding(config.max_positions, config.hidden_size)
-        self.segments = nn.Embedding(config.segments, config.hidden_size)
-        self.norm = _norm(config)
+        size, first = config.embedding_width, config.first_position
+        self.words = nn.Embedding(config.vocab_size, size, padding_idx=config.pad_id)
+        self.positions = nn.Embedding(first + config.max_positions, size)
+        self.segments = nn.Embedding(config.segments, size)
+        self.norm = nn.LayerNorm(size, eps=config.norm_eps)
+        self.widen = nn.Linear(size, config.hidden_size) if size != config.hidden_size else None
 
     def forward(self, tokens: Tensor, positions: Tensor, segments: Tensor, seed: Tensor) -> Tensor:
         """Vectors [T, h] of int tokens, positions, segments [T]."""
-        return embedding(
+        config = self.config
+        x = embedding(
             tokens,
             self.words.weight,
             positions=positions,
-            position_table=self.positions.weight,
-            segments=segments,
+            position_table=self.positions.weight[config.first_position :],
+            segments=segments if config.segments > 1 else torch.zeros_like(segments),
             segment_table=self.segments.weight,
             weight=self.norm.weight,
             bias=self.norm.bias,
             eps=self.norm.eps,
-            dropout=self.config.hidden_dropout if self.training else 0.0,
+            dropout=config.hidden_dropout if self.training else 0.0,
             seed=seed,
-            padding_idx=self.config.pad_id,
+            padding_idx=config.pad_id,
         )
+        return x if self.widen is None else self.widen(x)
 
 
 class BertLayer(nn.Module):

@@ -1,19 +1,26 @@
 """The shape of an encoder."""
 
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from typing import Literal
 
 from kobert_vocab.errors import InputError
-
-HEAD_SIZES = (16, 32, 64, 96, 128)  # what the attention kernel is built for
 
 Family = Literal["bert", "modern"]
 NORM_EPS: dict[Family, float] = {"bert": 1e-12, "modern": 1e-5}
 OF_THE_OTHER: dict[Family, tuple[str, ...]] = {
     "bert": ("mlp_dropout", "global_every", "window", "global_rotary_base", "local_rotary_base"),
-    "modern": ("segments",),
+    "modern": ("segments", "embedding_size"),
 }
 """The fields that a family does not have."""
+MODEL_TYPES: dict[Family, tuple[str, ...]] = {
+    "bert": ("bert", "roberta", "xlm-roberta", "camembert", "electra"),
+    "modern": ("modernbert",),
+}
+"""The architectures of `transformers` that a family computes; the first is its own."""
+ROBERTA = ("roberta", "xlm-roberta", "camembert")
+MOST = 1 << 24  # of any size: no matrix then has more elements than an int64 counts
+MOST_POSITIONS = 1 << 20  # ModernBERT's angles are computed for all of them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +34,10 @@ class EncoderConfig:
 
     vocab_size: int
     family: Family = "bert"
+    model_type: str = ""
+    """The class of `transformers` that a folder is for, one of `MODEL_TYPES`; empty is the first of
+    the family. Those of RoBERTa (Liu et al. 2019) count positions from ``pad_id + 1``; ELECTRA
+    (Clark et al. 2020) may have narrower embeddings."""
     hidden_size: int = 768
     layers: int = 12
     heads: int = 12
@@ -34,8 +45,10 @@ class EncoderConfig:
     """Width inside the feed-forward layer: of GELU's result, or GeGLU's."""
     max_positions: int = 512
     """Longest sequence in tokens. bert: each position has a learned vector."""
+    embedding_size: int = 0
+    """electra: width of the embeddings, which a matrix widens; 0 stands for hidden_size."""
     segments: int = 2
-    """bert: sentence A and sentence B."""
+    """bert: sentence A and sentence B; where there is one, both are it."""
     activation: Literal["gelu", "gelu_tanh"] = "gelu"
     """``gelu`` is the erf form, Hugging Face's default; ``gelu_tanh`` that of Google's code."""
     hidden_dropout: float = 0.1
@@ -59,27 +72,29 @@ class EncoderConfig:
     init_std: float = 0.02
     """Matrices start as a normal of this deviation, cut at two deviations."""
     pad_id: int = 0
+    others: Mapping[str, object] = field(default_factory=dict, compare=False, repr=False)
+    """Settings of a ``config.json`` that change nothing here; they are written back."""
 
     def __post_init__(self) -> None:
         if self.family not in NORM_EPS:
             raise InputError(f"family is {self.family!r}; it must be one of {', '.join(NORM_EPS)}")
-        if self.norm_eps == 0:
-            object.__setattr__(self, "norm_eps", NORM_EPS[self.family])
-        for name in ("vocab_size", "hidden_size", "layers", "heads", "intermediate_size"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}; it must be at least 1")
-        if self.hidden_size % self.heads or self.head_size not in HEAD_SIZES:
-            raise InputError(
-                f"hidden_size {self.hidden_size} over {self.heads} heads gives a head size of "
-                f"{self.hidden_size / self.heads:g}; it must be one of {HEAD_SIZES}"
-            )
+        for name, own in (
+            ("norm_eps", NORM_EPS[self.family]),
+            ("model_type", MODEL_TYPES[self.family][0]),
+        ):
+            if not getattr(self, name):
+                object.__setattr__(self, name, own)
+        if self.model_type not in MODEL_TYPES[self.family]:
+            known = ", ".join(MODEL_TYPES[self.family])
+            raise InputError(f"model_type is {self.model_type!r}; {self.family} has {known}")
+        self._check_sizes()
         for name in ("hidden_dropout", "attention_dropout", "mlp_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}; it must lie in [0, 1)")
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if field.name in OF_THE_OTHER[self.family] and value != field.default:
-                raise InputError(f"{field.name} is {value}; family {self.family} has no such thing")
+        for one in fields(self):
+            value = getattr(self, one.name)
+            if one.name in OF_THE_OTHER[self.family] and value != one.default:
+                raise InputError(f"{one.name} is {value}; family {self.family} has no such thing")
         if self.global_every < 1 or self.window < 2:
             raise InputError(
                 f"global_every is {self.global_every} and window {self.window}; "
@@ -87,6 +102,39 @@ class EncoderConfig:
             )
         if min(self.global_rotary_base, self.local_rotary_base) <= 1:
             raise InputError("global_rotary_base and local_rotary_base must be above 1")
+
+    def _check_sizes(self) -> None:
+        sizes = ("vocab_size", "hidden_size", "layers", "heads", "intermediate_size")
+        for name in (*sizes, "embedding_width", "segments", "max_positions"):
+            most = MOST_POSITIONS if name == "max_positions" else MOST
+            size = getattr(self, name)
+            if not isinstance(size, int) or not 1 <= size <= most:
+                raise InputError(
+                    f"{name} is {size!r}; it must be a whole number between 1 and {most}"
+                )
+        if self.hidden_size % self.heads:
+            raise InputError(
+                f"hidden_size is {self.hidden_size}; {self.heads} heads cannot share it out"
+            )
+        if self.family == "modern" and self.head_size % 2:
+            raise InputError(
+                f"hidden_size {self.hidden_size} over {self.heads} heads gives a head size of "
+                f"{self.head_size}; rotary positions turn pairs, so it must be even"
+            )
+        if not 0 <= self.pad_id < self.vocab_size:
+            raise InputError(
+                f"pad_id is {self.pad_id}; the vocabulary has the ids 0 to {self.vocab_size - 1}"
+            )
+
+    @property
+    def embedding_width(self) -> int:
+        """Of the embeddings."""
+        return self.embedding_size or self.hidden_size
+
+    @property
+    def first_position(self) -> int:
+        """The row of a sequence's first token in the table of positions."""
+        return first_position(self.model_type, self.pad_id)
 
     @property
     def head_size(self) -> int:
@@ -106,3 +154,8 @@ class EncoderConfig:
     def is_global(self, layer: int) -> bool:
         """Whether a layer, counted from 0, sees all of a sequence."""
         return self.family == "bert" or layer % self.global_every == 0
+
+
+def first_position(model_type: str, pad_id: int) -> int:
+    """`EncoderConfig.first_position` of any architecture."""
+    return pad_id + 1 if model_type in ROBERTA else 0

@@ -1,6 +1,6 @@
 """The head that predicts masked words, of both families.
 
-Shapes: M masked positions, h hidden size, V vocabulary.
+Shapes: M masked positions, h hidden size, e embedding size (h, but for ELECTRA), V vocabulary.
 """
 
 import torch
@@ -16,19 +16,19 @@ class MaskedLanguageHead(nn.Module):
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
-        h, has_biases = config.hidden_size, config.has_biases
+        h, e, has_biases = config.hidden_size, config.embedding_width, config.has_biases
         self.config = config
-        self.dense = nn.Linear(h, h, bias=has_biases)
-        self.norm = nn.LayerNorm(h, eps=config.norm_eps, bias=has_biases)
+        self.dense = nn.Linear(h, e, bias=has_biases)
+        self.norm = nn.LayerNorm(e, eps=config.norm_eps, bias=has_biases)
         self.bias = nn.Parameter(torch.zeros(config.vocab_size))
 
     def hidden(self, x: Tensor) -> Tensor:
-        """[M, h] from vectors [M, h]: what the word vectors are compared with."""
+        """[M, e] from vectors [M, h]: what the word vectors are compared with."""
         x = F.linear(x, self.dense.weight)
         x = bias_gelu(x, self.dense.bias, approximate=self.config.gelu_form)
         normed: Tensor = layer_norm(x, self.norm.weight, self.norm.bias, eps=self.norm.eps)
         return normed
 
     def forward(self, x: Tensor, words: Tensor) -> Tensor:
-        """[M, V] from vectors [M, h] and the word embedding [V, h]."""
+        """[M, V] from vectors [M, h] and the word embedding [V, e]."""
         return F.linear(self.hidden(x), words, self.bias)

@@ -6,7 +6,6 @@ Dropout masks are drawn from one seed tensor, ``seed`` int64[1]; each place that
 number from it, so a step can be repeated bit for bit on any device.
 """
 
-import logging
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,31 +18,32 @@ from torch.utils.checkpoint import checkpoint
 from kobert_kernels import layer_norm, linear_cross_entropy
 from kobert_kit.encoder.bert_layer import BertEmbeddings, BertLayer
 from kobert_kit.encoder.config import EncoderConfig
-from kobert_kit.encoder.huggingface import read_folder, write_folder
+from kobert_kit.encoder.huggingface.folder import open_folder, write_folder
 from kobert_kit.encoder.masked_language_head import MaskedLanguageHead
 from kobert_kit.encoder.modern_layer import ModernEmbeddings, ModernLayer
 from kobert_kit.encoder.rotary import RotaryTable
-from kobert_kit.encoder.tensor_names import Weights
-from kobert_vocab.errors import InputError
-
-logger = logging.getLogger(__name__)
 
 SEEDS_PER_LAYER = 3  # attention weights, attention output, feed-forward layer
+PREFIX = "encoder."  # of the encoder's names within a model
 
 
 class Encoder(nn.Module):
-    """Embeddings and layers of either family; of classic BERT also a pooled vector per sequence."""
+    """Embeddings and layers of either family.
+
+    Args:
+        config: its shape.
+        pooler: whether it has the layer that makes a sequence's vector of that of its first token.
+    """
 
     recompute = False
     """Keep only the input of each layer, and compute the layer again in the backward pass."""
 
-    def __init__(self, config: EncoderConfig) -> None:
+    def __init__(self, config: EncoderConfig, *, pooler: bool = False) -> None:
         super().__init__()
         self.config = config
         if config.family == "bert":
             self.embeddings: BertEmbeddings | ModernEmbeddings = BertEmbeddings(config)
             self.layers = nn.ModuleList(BertLayer(config) for _ in range(config.layers))
-            self.pooler = nn.Linear(config.hidden_size, config.hidden_size)
         else:
             table = (config.max_positions, config.head_size)
             self.embeddings = ModernEmbeddings(config)
@@ -51,6 +51,7 @@ class Encoder(nn.Module):
             self.final_norm = nn.LayerNorm(config.hidden_size, eps=config.norm_eps, bias=False)
             self.global_rotary = RotaryTable(*table, config.global_rotary_base)
             self.local_rotary = RotaryTable(*table, config.local_rotary_base)
+        self.pooler = nn.Linear(config.hidden_size, config.hidden_size) if pooler else None
 
     def forward(
         self,
@@ -110,29 +111,36 @@ class Encoder(nn.Module):
         """[S, h] from the first token of each sequence.
 
         Raises:
-            ValueError: the family is not classic BERT.
+            ValueError: the encoder has no pooler; ModernBERT and ELECTRA never have.
         """
-        if self.config.family == "modern":
-            raise ValueError("modern has no pooler; take a sequence's first vector, or their mean")
+        if self.pooler is None:
+            raise ValueError("no pooler; take a sequence's first vector, or the mean of all")
         return torch.tanh(self.pooler(x[cu_seqlens[:-1].long()]))
 
     @classmethod
-    def from_pretrained(cls, folder: Path) -> Self:
-        """The encoder of any Hugging Face BERT or ModernBERT folder, in evaluation mode.
+    def from_pretrained(cls, model: str | Path) -> Self:
+        """The encoder in a Hugging Face folder, or of a model of the hub, in evaluation mode.
+
+        What can be loaded: BERT, RoBERTa, XLM-R, CamemBERT, ELECTRA, ModernBERT.
+
+        Args:
+            model: a folder with ``config.json`` and weights, or a name such as ``klue/bert-base``.
 
         Raises:
-            InputError: the folder holds neither, or not all of the encoder.
+            InputError: it holds none of these, or not all of the encoder.
         """
-        config, weights = read_folder(folder)
-        encoder = cls(config)
-        prefix = "encoder."
-        own = {
-            name.removeprefix(prefix): weight
-            for name, weight in weights.items()
-            if name.startswith(prefix)
-        }
-        _load(encoder, own, folder, may_lack=("pooler.",))
+        with open_folder(model) as given:
+            pooler = given.has("encoder.pooler.weight")
+            encoder = given.load(lambda: cls(given.config, pooler=pooler), within=PREFIX)
         return encoder.eval()
+
+    def save_pretrained(self, folder: Path) -> None:
+        """Write ``config.json`` and ``model.safetensors`` into an existing folder.
+
+        They are those of `BertModel`, `RobertaModel` and so on, which `AutoModel` loads.
+        """
+        weights = {f"{PREFIX}{name}": tensor for name, tensor in self.state_dict().items()}
+        write_folder(folder, self.config, weights)
 
     def _seeds(self, seed: Tensor | None, device: torch.device) -> Tensor:
         count = 1 + SEEDS_PER_LAYER * self.config.layers
@@ -144,24 +152,35 @@ class Encoder(nn.Module):
 
 
 class PretrainingModel(nn.Module):
-    """An encoder with BERT's two heads, masked words and next sentence; modern has the first."""
+    """An encoder with the head for masked words, and of BERT that for the next sentence.
 
-    def __init__(self, config: EncoderConfig) -> None:
+    Args:
+        config: shape of the encoder.
+        next_sentence: whether there is the second head, in an architecture that has it.
+    """
+
+    def __init__(self, config: EncoderConfig, *, next_sentence: bool = True) -> None:
         super().__init__()
+        two = next_sentence and config.model_type == "bert"
         self.config = config
-        self.encoder = Encoder(config)
+        self.encoder = Encoder(config, pooler=two)
         self.masked_language = MaskedLanguageHead(config)
-        if config.family == "bert":
-            self.next_sentence = nn.Linear(config.hidden_size, 2)
+        self.next_sentence = nn.Linear(config.hidden_size, 2) if two else None
 
-    def initialise(self, generator: torch.Generator) -> None:
+    def initialise(self, generator: torch.Generator, *, only: tuple[str, ...] = ("",)) -> None:
         """The family's start: matrices and embeddings a cut normal, biases 0, norms 1.
 
         In modern what writes into the residual starts narrower, by 1/sqrt(2 layers), and so does
         the head's matrix: as `transformers` starts ModernBERT.
+
+        Args:
+            generator: draws the normal.
+            only: how the names of the parts begin that start so.
         """
         narrow = ("attention_out", "feed_forward_out", "masked_language.dense")
         for name, module in self.named_modules():
+            if not name.startswith(only):
+                continue
             if isinstance(module, nn.Linear | nn.Embedding):
                 std = self.config.init_std
                 if self.config.family == "modern" and name.endswith(narrow):
@@ -173,25 +192,27 @@ class PretrainingModel(nn.Module):
                 nn.init.ones_(module.weight)
             if isinstance(module, nn.Linear | nn.LayerNorm) and module.bias is not None:
                 nn.init.zeros_(module.bias)
-        nn.init.zeros_(self.masked_language.bias)
+        if "masked_language".startswith(only):
+            nn.init.zeros_(self.masked_language.bias)
 
     @classmethod
-    def from_pretrained(cls, folder: Path) -> Self:
-        """The model of a BERT or ModernBERT folder with a masked-language head, in evaluation mode.
+    def from_pretrained(cls, model: str | Path) -> Self:
+        """The model in a Hugging Face folder, or of the hub, in evaluation mode.
+
+        It has the heads that are there; see `Encoder.from_pretrained`.
 
         Raises:
-            InputError: the folder holds neither, or not its masked-language head.
+            InputError: it is none that can be loaded, or has no masked-language head.
         """
-        config, weights = read_folder(folder)
-        model = cls(config)
-        model.initialise(torch.Generator().manual_seed(0))
-        _load(model, weights, folder, may_lack=("encoder.pooler.", "next_sentence."))
-        return model.eval()
+        with open_folder(model) as given:
+            two = given.has("next_sentence.weight")
+            loaded = given.load(lambda: cls(given.config, next_sentence=two))
+        return loaded.eval()
 
     def save_pretrained(self, folder: Path) -> None:
         """Write ``config.json`` and ``model.safetensors`` into an existing folder.
 
-        `AutoModelForMaskedLM` of `transformers` loads it, and of classic BERT also
+        `AutoModelForMaskedLM` of `transformers` loads it, and with both heads also
         `AutoModelForPreTraining`.
         """
         write_folder(folder, self.config, self.state_dict())
@@ -244,25 +265,8 @@ class PretrainingModel(nn.Module):
         return linear_cross_entropy(hidden, words, self.masked_language.bias, labels)
 
     def next_sentence_logits(self, x: Tensor, cu_seqlens: Tensor) -> Tensor | None:
-        """[S, 2]; class 0 is "B follows A", class 1 is "B is random". None of modern: no head."""
-        if self.config.family == "modern":
+        """[S, 2]; class 0 is "B follows A", class 1 is "B is random". None without such a head."""
+        if self.next_sentence is None:
             return None
         logits: Tensor = self.next_sentence(self.encoder.pooled(x, cu_seqlens))
         return logits
-
-
-def _load(module: nn.Module, weights: Weights, folder: Path, may_lack: tuple[str, ...]) -> None:
-    """Copy ``weights`` into ``module``; parts that ``may_lack`` names keep their fresh values."""
-    own = module.state_dict()
-    for name, tensor in own.items():
-        given = weights.get(name)
-        if given is None:
-            if not name.startswith(may_lack):
-                raise InputError(f"{folder}: the weights lack {name}")
-            logger.info("%s: no %s; it starts fresh", folder, name)
-        elif given.shape != tensor.shape:
-            raise InputError(
-                f"{folder}: {name} is {tuple(given.shape)}, config.json asks {tuple(tensor.shape)}"
-            )
-        else:
-            tensor.copy_(given)

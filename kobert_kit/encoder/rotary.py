@@ -29,8 +29,10 @@ class RotaryTable(nn.Module):
         super().__init__()
         # Each step in fp32, as transformers goes. At position 8,000 an angle is thus wrong by up to
         # 5e-4, the same in training and later; released weights expect just these.
-        exponents = torch.arange(0, head_size, 2, dtype=torch.float32) / head_size
-        angles = torch.arange(positions, dtype=torch.float32)[:, None] * (1.0 / base**exponents)
+        # On the CPU even where a model is made without memory: no file has these tables.
+        exponents = torch.arange(0, head_size, 2, dtype=torch.float32, device="cpu") / head_size
+        places = torch.arange(positions, dtype=torch.float32, device="cpu")
+        angles = places[:, None] * (1.0 / base**exponents)
         self.register_buffer("cos", angles.cos(), persistent=False)
         self.register_buffer("sin", angles.sin(), persistent=False)
 

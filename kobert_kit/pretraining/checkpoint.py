@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from kobert_kit.encoder import PretrainingModel
-from kobert_kit.encoder.huggingface import write_folder
+from kobert_kit.encoder.huggingface.folder import write_folder
 from kobert_kit.pretraining.moving_average import MovingAverage
 from kobert_kit.pretraining.processes import like, whole
 from kobert_vocab.errors import InputError

@@ -6,7 +6,7 @@ from shutil import copyfile, rmtree
 
 from torch import Tensor
 
-from kobert_kit.encoder.huggingface import write_folder
+from kobert_kit.encoder.huggingface.folder import write_folder
 from kobert_kit.pretraining.evaluation import Evaluation
 from kobert_kit.pretraining.model_card import write_model_card
 from kobert_kit.pretraining.run_state import Run

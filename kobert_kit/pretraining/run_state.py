@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from kobert_kernels import dispatch
+from kobert_kernels.attention import HEAD_SIZES
 from kobert_kit.batches.batches import Batches
 from kobert_kit.batches.counter_random import phase_seed
 from kobert_kit.corpus.shards import Corpus
@@ -22,6 +23,7 @@ from kobert_kit.pretraining.moving_average import MovingAverage
 from kobert_kit.pretraining.optimizers import make_optimizers
 from kobert_kit.pretraining.processes import Processes, shared
 from kobert_kit.pretraining.progress import Progress
+from kobert_vocab.errors import InputError
 from kobert_vocab.vocabulary import Vocabulary
 
 
@@ -107,6 +109,11 @@ def prepare(config: PretrainConfig, processes: Processes) -> Run:
         batches = batches_of(config, number, corpus=corpus, vocabulary=vocabulary)
         fingerprints.append(batches.fingerprint)
     shape = EncoderConfig(vocab_size=len(vocabulary), pad_id=vocabulary.pad, **asdict(config.model))
+    if shape.head_size not in HEAD_SIZES:
+        raise InputError(
+            f"model.hidden_size {shape.hidden_size} over {shape.heads} heads gives a head size of "
+            f"{shape.head_size}; the attention kernel takes {', '.join(map(str, HEAD_SIZES))}"
+        )
     model = PretrainingModel(shape)
     _initialise(model, config)
     model.to(processes.device)

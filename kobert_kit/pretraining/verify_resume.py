@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 import torch
 from safetensors.torch import load_file
 
-from kobert_kit.encoder.huggingface import WEIGHTS
+from kobert_kit.encoder.huggingface.weights import WHOLE
 from kobert_kit.pretraining.config import PretrainConfig
 from kobert_kit.pretraining.run import pretrain
 from kobert_vocab.errors import InputError
@@ -37,7 +37,7 @@ def verify_resume(config: PretrainConfig) -> str:
         pretrain(whole)
         pretrain(parted, stop_after=STEPS // 2)
         pretrain(parted, resume=True)
-        first, second = (load_file(run.out / "model" / WEIGHTS) for run in (whole, parted))
+        first, second = (load_file(run.out / "model" / WHOLE) for run in (whole, parted))
     for name, weight in first.items():
         if not torch.equal(weight, second[name]):
             furthest = (weight - second[name]).abs().max().item()

@@ -1,21 +1,16 @@
 """Our encoder against `transformers`, on weights of their own making."""
 
 import copy
-import json
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
 from transformers import (
     AutoModelForMaskedLM,
     AutoModelForPreTraining,
-    BertConfig,
     BertForPreTraining,
-    BertModel,
 )
 
-from kobert_kit.encoder import Encoder, EncoderConfig, PretrainingModel
-from kobert_vocab.errors import InputError
+from kobert_kit.encoder import EncoderConfig, PretrainingModel
 
 LENGTHS = [17, 1, 32, 5]
 SHAPE = EncoderConfig(
@@ -117,47 +112,6 @@ def test_from_pretrained_reads_back_the_same_bits(folder, model):
         assert torch.equal(tensor, again.state_dict()[name]), name
 
 
-def test_reads_a_folder_of_transformers(tmp_path):
-    config = BertConfig(
-        vocab_size=50,
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=40,
-        max_position_embeddings=20,
-    )
-    theirs = BertModel(config).eval()
-    theirs.save_pretrained(tmp_path)  # a bare encoder: names without "bert."
-    ours = Encoder.from_pretrained(tmp_path)
-    tokens = torch.arange(9)
-    with torch.no_grad():
-        x = ours(
-            tokens,
-            torch.arange(9),
-            torch.zeros(9, dtype=torch.long),
-            torch.tensor([0, 9], dtype=torch.int32),
-            9,
-        )
-        expected = theirs(tokens[None])
-        torch.testing.assert_close(x, expected.last_hidden_state[0], atol=1e-5, rtol=1e-5)
-        pooled = ours.pooled(x, torch.tensor([0, 9]))
-        torch.testing.assert_close(pooled, expected.pooler_output, atol=1e-5, rtol=1e-5)
-
-
-def test_reads_the_names_of_2019_and_pytorch_files(folder, model):
-    old = {
-        name.replace("LayerNorm.weight", "LayerNorm.gamma").replace(
-            "LayerNorm.bias", "LayerNorm.beta"
-        ): tensor
-        for name, tensor in load_file(folder / "model.safetensors").items()
-    }
-    (folder / "model.safetensors").unlink()
-    torch.save(old, folder / "pytorch_model.bin")
-    again = PretrainingModel.from_pretrained(folder)
-    for name, tensor in model.state_dict().items():
-        assert torch.equal(tensor, again.state_dict()[name]), name
-
-
 @pytest.mark.parametrize("training", [False, True])
 def test_no_sequence_sees_another(model, training):
     tokens, positions, segments, cu_seqlens, longest = packed()
@@ -190,37 +144,6 @@ def test_packing_changes_nothing_but_rounding(model):
             torch.testing.assert_close(together[part], alone, atol=1e-5, rtol=1e-5)
 
 
-def test_gradients_equal_those_of_transformers(folder, model):
-    theirs = AutoModelForPreTraining.from_pretrained(folder).eval()
-    tokens, positions, segments, cu_seqlens, longest = packed([20, 20])
-    x = model.encoder(tokens, positions, segments, cu_seqlens, longest)
-    masked = torch.tensor([2, 7, 25])
-    labels = torch.tensor([5, 6, 7])
-    loss = torch.nn.functional.cross_entropy(model.masked_logits(x, masked), labels)
-    loss += torch.nn.functional.cross_entropy(
-        model.next_sentence_logits(x, cu_seqlens), torch.tensor([0, 1])
-    )
-    loss.backward()
-    their_labels = torch.full((2, 20), -100)
-    their_labels[0, 2], their_labels[0, 7], their_labels[1, 5] = labels
-    inputs = padded([20, 20], tokens, segments)
-    theirs(**inputs, labels=their_labels, next_sentence_label=torch.tensor([0, 1])).loss.backward()
-    layer, expected = model.encoder.layers[1], theirs.bert.encoder.layer[1]
-    h = SHAPE.hidden_size
-    for ours, reference in (
-        (layer.qkv.weight.grad[:h], expected.attention.self.query.weight.grad),
-        (layer.qkv.bias.grad[2 * h :], expected.attention.self.value.bias.grad),
-        (layer.feed_forward_in.weight.grad, expected.intermediate.dense.weight.grad),
-        (layer.attention_norm.weight.grad, expected.attention.output.LayerNorm.weight.grad),
-        (
-            model.encoder.embeddings.words.weight.grad[1:],
-            theirs.bert.embeddings.word_embeddings.weight.grad[1:],
-        ),
-        (model.masked_language.bias.grad, theirs.cls.predictions.bias.grad),
-    ):
-        torch.testing.assert_close(ours, reference, atol=2e-5, rtol=1e-4)
-
-
 def test_the_same_seed_drops_the_same(model):
     tokens, positions, segments, cu_seqlens, longest = packed()
     model.train()
@@ -248,45 +171,3 @@ def test_the_start_is_a_cut_normal():
     # The deviation of a normal cut at two deviations is 0.8796 of it.
     assert weight.std().item() == pytest.approx(0.02 * 0.8796, rel=0.01)
     assert model.encoder.layers[1].qkv.bias.abs().max() == 0
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"model_type": "roberta"}, "model_type is 'roberta'"),
-        ({"hidden_act": "relu"}, "hidden_act is 'relu'"),
-        ({"position_embedding_type": "relative_key"}, "position_embedding_type"),
-        ({"num_attention_heads": 5}, "head size"),
-        ({"hidden_size": "64"}, "wrong type"),
-        ({"intermediate_size": 97}, "feed_forward_in.weight is"),
-        ({"num_hidden_layers": 4}, "the weights lack encoder.layers.3"),
-    ],
-)
-def test_a_folder_that_is_not_ours_to_load(folder, change, message):
-    raw = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(raw | change))
-    with pytest.raises(InputError, match=message):
-        PretrainingModel.from_pretrained(folder)
-
-
-def test_missing_keys_files_and_broken_weights(folder):
-    weights = load_file(folder / "model.safetensors")
-    lacking = {k: v for k, v in weights.items() if "cls.predictions" not in k}
-    save_file(lacking, folder / "model.safetensors")
-    with pytest.raises(InputError, match="lack masked_language"):
-        PretrainingModel.from_pretrained(folder)
-    Encoder.from_pretrained(folder)  # needs no head
-    (folder / "model.safetensors").write_bytes(b"not safetensors")
-    with pytest.raises(InputError, match="broken"):
-        PretrainingModel.from_pretrained(folder)
-    (folder / "model.safetensors").unlink()
-    for content in (b"", b"not a checkpoint", b"\x80\x02cos\nsystem\n."):
-        (folder / "pytorch_model.bin").write_bytes(content)
-        with pytest.raises(InputError, match="broken or not plain weights"):
-            PretrainingModel.from_pretrained(folder)
-    (folder / "pytorch_model.bin").unlink()
-    with pytest.raises(InputError, match="no weights"):
-        PretrainingModel.from_pretrained(folder)
-    (folder / "config.json").unlink()
-    with pytest.raises(InputError, match="not a model folder"):
-        PretrainingModel.from_pretrained(folder)

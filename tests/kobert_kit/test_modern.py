@@ -10,7 +10,7 @@ from transformers.models.modernbert.modeling_modernbert import ModernBertRotaryE
 
 from kobert_kernels import dispatch
 from kobert_kit.encoder import Encoder, EncoderConfig, PretrainingModel
-from kobert_kit.encoder.modern_folder import to_theirs
+from kobert_kit.encoder.huggingface.modernbert import MODERNBERT
 from kobert_kit.encoder.rotary import RotaryTable
 from kobert_vocab.errors import InputError
 
@@ -118,7 +118,7 @@ def test_the_loss_and_all_gradients_equal_those_of_transformers(shape, tmp_path)
     expected = run_theirs(theirs, tokens, labels=labels).loss
     expected.backward()
     assert_near(loss, expected)
-    ours = to_theirs({name: p.grad for name, p in model.named_parameters()})
+    ours = MODERNBERT.renamed({name: p.grad for name, p in model.named_parameters()})
     gradients = {name: p.grad for name, p in theirs.named_parameters()}
     assert ours.keys() == gradients.keys()
     for name, gradient in gradients.items():
@@ -254,7 +254,7 @@ def test_there_is_no_next_sentence():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"family": "bert"}, "window is 16; family bert has no such thing"),
+        ({"family": "bert", "model_type": ""}, "window is 16; family bert has no such thing"),
         ({"segments": 3}, "segments is 3; family modern"),
         ({"family": "old"}, "family is 'old'; it must be one of bert, modern"),
         ({"window": 1}, "they must be at least 1 and 2"),

@@ -1,4 +1,4 @@
-"""ModernBERT's configuration and tensor names, as `transformers` has them.
+"""`ModernBertForMaskedLM`, `ModernBertModel`: configuration and tensor names.
 
 Version 5 says the kind of each layer (``layer_types``) and the angles of each kind
 (``rope_parameters``); older ones say ``global_attn_every_n_layers``, ``global_rope_theta`` and
@@ -9,26 +9,31 @@ as in `transformers`.
 from pathlib import Path
 
 from kobert_kit.encoder.config import EncoderConfig
-from kobert_kit.encoder.config_json import Raw, activation, activation_name, require
-from kobert_kit.encoder.tensor_names import Weights, prefixed, renamed
+from kobert_kit.encoder.huggingface.config_json import Raw, activation, activation_name, require
+from kobert_kit.encoder.huggingface.tensor_names import TensorNames
 from kobert_vocab.errors import InputError
 
-# Hugging Face's names, our names. `{}` is the number of a layer.
-_NAMES = {
-    "model.embeddings.tok_embeddings": "encoder.embeddings.words",
-    "model.embeddings.norm": "encoder.embeddings.norm",
-    "model.layers.{}.attn_norm": "encoder.layers.{}.attention_norm",
-    "model.layers.{}.attn.Wqkv": "encoder.layers.{}.qkv",
-    "model.layers.{}.attn.Wo": "encoder.layers.{}.attention_out",
-    "model.layers.{}.mlp_norm": "encoder.layers.{}.feed_forward_norm",
-    "model.layers.{}.mlp.Wi": "encoder.layers.{}.feed_forward_in",
-    "model.layers.{}.mlp.Wo": "encoder.layers.{}.feed_forward_out",
-    "model.final_norm": "encoder.final_norm",
-    "head.dense": "masked_language.dense",
-    "head.norm": "masked_language.norm",
-    "decoder": "masked_language",
-}
-_THEIRS = {ours: theirs for theirs, ours in _NAMES.items()}
+MODERNBERT = TensorNames(
+    prefix="model.",
+    encoder={
+        "encoder.embeddings.words": "embeddings.tok_embeddings",
+        "encoder.embeddings.norm": "embeddings.norm",
+        "encoder.layers.{}.attention_norm": "layers.{}.attn_norm",
+        "encoder.layers.{}.qkv": "layers.{}.attn.Wqkv",
+        "encoder.layers.{}.attention_out": "layers.{}.attn.Wo",
+        "encoder.layers.{}.feed_forward_norm": "layers.{}.mlp_norm",
+        "encoder.layers.{}.feed_forward_in": "layers.{}.mlp.Wi",
+        "encoder.layers.{}.feed_forward_out": "layers.{}.mlp.Wo",
+        "encoder.final_norm": "final_norm",
+    },
+    heads={
+        "masked_language.dense": "head.dense",
+        "masked_language.norm": "head.norm",
+        "masked_language": "decoder",
+    },
+    copies={"decoder.weight": "model.embeddings.tok_embeddings.weight"},
+    not_ours=("classifier.",),
+)
 
 _GLOBAL, _LOCAL = "full_attention", "sliding_attention"
 # The old key of each kind, and what `transformers` takes where a file has neither key.
@@ -38,12 +43,10 @@ _OUTPUT_DROPOUT = "attention_output_dropout"
 
 
 def to_json(config: EncoderConfig) -> dict[str, object]:
-    """The ``config.json`` of `ModernBertForMaskedLM`."""
+    """What ``config.json`` says."""
     activation = activation_name(config.activation)
     bases = {_GLOBAL: config.global_rotary_base, _LOCAL: config.local_rotary_base}
     return {
-        "architectures": ["ModernBertForMaskedLM"],
-        "model_type": "modernbert",
         "vocab_size": config.vocab_size,
         "hidden_size": config.hidden_size,
         "num_hidden_layers": config.layers,
@@ -67,7 +70,10 @@ def to_json(config: EncoderConfig) -> dict[str, object]:
         "initializer_range": config.init_std,
         "pad_token_id": config.pad_id,
         # Else `transformers` takes those of the released vocabulary, beyond the end of most others.
-        **dict.fromkeys(("bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id")),
+        **{
+            name: config.others.get(name)
+            for name in ("bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id")
+        },
         "tie_word_embeddings": True,
         "dtype": "float32",
     }
@@ -112,16 +118,6 @@ def from_json(raw: Raw, path: Path) -> EncoderConfig:
     )
 
 
-def to_theirs(weights: Weights) -> Weights:
-    """Our weights by Hugging Face's names."""
-    return renamed(weights, _THEIRS)
-
-
-def to_ours(theirs: Weights) -> Weights:
-    """Hugging Face's weights by our names; tensors that we do not have are left out."""
-    return renamed(prefixed(theirs, "model."), _NAMES)
-
-
 def _layer_types(layers: int, every: int) -> list[str]:
     return [_LOCAL if number % every else _GLOBAL for number in range(layers)]
 
@@ -129,9 +125,12 @@ def _layer_types(layers: int, every: int) -> list[str]:
 def _global_every(raw: Raw, path: Path) -> int:
     layers, old = raw["num_hidden_layers"], raw.get("global_attn_every_n_layers", 3)
     kinds = raw.get("layer_types")
+    if kinds is None:
+        return int(old)
+    second = kinds.index(_GLOBAL, 1) if _GLOBAL in kinds[1:] else layers
     # The old number first: where only the first layer sees all, many numbers fit.
-    for every in (old, *range(1, layers + 1)):
-        if kinds is None or (every >= 1 and kinds == _layer_types(layers, every)):
+    for every in (old, second):
+        if every >= 1 and kinds == _layer_types(len(kinds), every) and len(kinds) == layers:
             return int(every)
     raise InputError(
         f"{path}: layer_types is {kinds!r}; only {layers} layers can be loaded of which the first "

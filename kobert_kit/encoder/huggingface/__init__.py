@@ -1,0 +1,1 @@
+"""Model folders of `transformers`: what each architecture calls its settings and tensors."""
