@@ -7,6 +7,7 @@ from tokenizers import Tokenizer
 
 from kobert_vocab.errors import InputError
 
+TOKENIZER = "tokenizer.json"
 MASKS = ("[MASK]", "<mask>")  # BERT's, RoBERTa's
 
 
@@ -16,10 +17,10 @@ def read_tokenizer(folder: Path, words: int) -> Tokenizer:
     Raises:
         InputError: there is none, or it is broken, or of another model.
     """
-    path = folder / "tokenizer.json"
+    path = folder / TOKENIZER
     if not path.exists():
         raise InputError(
-            f"{folder}: no tokenizer.json; write one with transformers: "
+            f"{folder}: no {TOKENIZER}; write one with transformers: "
             "AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)"
         )
     text = path.read_text(encoding="utf-8", errors="replace")
@@ -46,4 +47,4 @@ def mask_of(tokenizer: Tokenizer, folder: Path) -> tuple[str, int]:
         found = tokenizer.token_to_id(name)
         if found is not None:
             return name, found
-    raise InputError(f"{folder / 'tokenizer.json'}: the vocabulary has no {' or '.join(MASKS)}")
+    raise InputError(f"{folder / TOKENIZER}: the vocabulary has no {' or '.join(MASKS)}")

@@ -15,7 +15,7 @@ from kobert_kit.batches.masking import budgets, choose, corrupted, toss
 from kobert_kit.batches.options import SPECIALS, Masking, Pairing
 from kobert_kit.batches.word_units import at_most, piece_kinds, unit_starts
 from kobert_kit.corpus.shards import Bools, Int64s, Shard
-from kobert_vocab.vocabulary import Vocabulary
+from kobert_vocab.tokenizer_vocabulary import AnyVocabulary
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +66,7 @@ class Assembly:
         self,
         shards: Sequence[Shard],
         spaced: Bools,
-        vocabulary: Vocabulary,
+        vocabulary: AnyVocabulary,
         *,
         pairing: Pairing,
         length: int,

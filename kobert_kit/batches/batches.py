@@ -31,7 +31,7 @@ from kobert_kit.batches.windows import Windows
 from kobert_kit.corpus.shards import Corpus, Int64s, Shard
 from kobert_vocab.errors import InputError
 from kobert_vocab.languages import languages as known_languages
-from kobert_vocab.vocabulary import Vocabulary
+from kobert_vocab.tokenizer_vocabulary import AnyVocabulary
 
 SCHEME = 1  # of all the draws here; another one gives other batches for the same seed
 COUNTED = 5_000_000  # tokens of a language that its frequencies are counted in
@@ -72,7 +72,7 @@ class Batches:
     def __init__(
         self,
         corpus: Corpus,
-        vocabulary: Vocabulary,
+        vocabulary: AnyVocabulary,
         *,
         seed: int,
         windows: int,
@@ -133,7 +133,7 @@ class Batches:
         """SHA-256 of all that shapes the batches; with a step it names a batch."""
 
     @classmethod
-    def of(cls, corpus: Corpus, vocabulary: Vocabulary, seed: int, data: DataConfig) -> Self:
+    def of(cls, corpus: Corpus, vocabulary: AnyVocabulary, seed: int, data: DataConfig) -> Self:
         """As a run's settings say."""
         return cls(
             *(corpus, vocabulary),
@@ -275,7 +275,7 @@ class Batches:
         return np.bincount(tokens, minlength=len(self._vocabulary))
 
 
-def _check_vocabulary(corpus: Corpus, vocabulary: Vocabulary, *, any_vocabulary: bool) -> None:
+def _check_vocabulary(corpus: Corpus, vocabulary: AnyVocabulary, *, any_vocabulary: bool) -> None:
     built_with = corpus.manifest.vocabulary_size
     if corpus.manifest.vocabulary == vocabulary.fingerprint:
         return

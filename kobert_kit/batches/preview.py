@@ -11,7 +11,7 @@ from kobert_kit.batches.batches import Batches
 from kobert_kit.batches.options import DataConfig
 from kobert_kit.corpus.shards import Corpus
 from kobert_vocab.errors import InputError
-from kobert_vocab.vocabulary import Vocabulary
+from kobert_vocab.tokenizer_vocabulary import AnyVocabulary, open_vocabulary
 
 QUESTIONS = {
     ("next", 0): "  B follows A",
@@ -42,7 +42,7 @@ def print_batch(corpus: Path, vocab: Path, *, seed: int, step: int, data: DataCo
     """
     if step < 0:
         raise InputError(f"step is {step}; steps are counted from 0")
-    opened, vocabulary = Corpus.load(corpus), Vocabulary.load(vocab)
+    opened, vocabulary = Corpus.load(corpus), open_vocabulary(vocab)
     batches = Batches.of(opened, vocabulary, seed, data)
     for shown in preview(batches, opened, vocabulary, step):
         question = QUESTIONS.get((data.pairing, shown.label), "")
@@ -50,7 +50,9 @@ def print_batch(corpus: Path, vocab: Path, *, seed: int, step: int, data: DataCo
         print(f"  {shown.text}")  # noqa: T201
 
 
-def preview(batches: Batches, corpus: Corpus, vocabulary: Vocabulary, step: int) -> Iterator[Shown]:
+def preview(
+    batches: Batches, corpus: Corpus, vocabulary: AnyVocabulary, step: int
+) -> Iterator[Shown]:
     """The sequences of a step in order."""
     batch = batches[step]
     labels = np.full(len(batch.tokens), IGNORED)
@@ -78,7 +80,7 @@ def _origin(corpus: Corpus, language: str, token: int) -> str:
     return f"{source.name}:{int(shard.lines[document])}"
 
 
-def _written(tokens: list[int], labels: list[int], vocabulary: Vocabulary) -> str:
+def _written(tokens: list[int], labels: list[int], vocabulary: AnyVocabulary) -> str:
     words = []
     for token, label in zip(tokens, labels, strict=True):
         piece = vocabulary.piece(token)

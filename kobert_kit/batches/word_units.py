@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from kobert_kit.corpus.shards import Bools
-from kobert_vocab.vocabulary import Vocabulary
+from kobert_vocab.tokenizer_vocabulary import AnyVocabulary
 
 _GOES_ON, _BEGINS, _ALONE = 0, 1, 2  # what a piece does
 
 
-def piece_kinds(vocabulary: Vocabulary) -> npt.NDArray[np.uint8]:
+def piece_kinds(vocabulary: AnyVocabulary) -> npt.NDArray[np.uint8]:
     """[V] for each piece whether it begins a word, goes on with one or stands alone."""
     kinds = [_kind(vocabulary.piece(i)) for i in range(len(vocabulary))]
     return np.array(kinds, dtype=np.uint8)

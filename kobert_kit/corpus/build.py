@@ -27,7 +27,7 @@ from kobert_vocab.errors import InputError
 from kobert_vocab.new_folder import new_folder, refuse_existing
 from kobert_vocab.reading import Problems, Source, find_sources, reading
 from kobert_vocab.steps import Step, Steps, steps_of
-from kobert_vocab.vocabulary import Vocabulary
+from kobert_vocab.tokenizer_vocabulary import AnyVocabulary, open_vocabulary
 
 COPIES = "copies.npy"
 REASONS = {EXACT: "exact copy", NEAR: "near copy"}
@@ -101,13 +101,13 @@ def build_corpus(
     options = _Options(held_out, sentences, workers, strict, ray)
     refuse_existing(out)
     sources = find_sources(inputs)
-    vocabulary = Vocabulary.load(vocab)
+    vocabulary = open_vocabulary(vocab)
     with steps_of(out, work) as steps:
         return _build(sources, vocabulary, steps, out, options)
 
 
 def _build(
-    sources: Sequence[Source], vocabulary: Vocabulary, steps: Steps, out: Path, options: _Options
+    sources: Sequence[Source], vocabulary: AnyVocabulary, steps: Steps, out: Path, options: _Options
 ) -> Manifest:
     made = [_Made(source) for source in sources]
     # Absolute, because another machine stands in another folder.

@@ -17,7 +17,7 @@ from kobert_kit.corpus.kept_samples import Sample, kept_samples
 from kobert_kit.corpus.shards import Corpus, Manifest, Shard, SourceCounts
 from kobert_vocab.count import has_spaces
 from kobert_vocab.errors import InputError
-from kobert_vocab.vocabulary import Vocabulary
+from kobert_vocab.tokenizer_vocabulary import AnyVocabulary, open_vocabulary
 
 STRETCH = 1 << 20  # documents looked at together: 8 MiB for each array of them
 
@@ -167,8 +167,8 @@ def summed(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
     return dict(sorted(total.items(), key=lambda item: (-item[1], item[0])))
 
 
-def _own_vocabulary(manifest: Manifest, vocab: Path, folder: Path) -> Vocabulary:
-    vocabulary = Vocabulary.load(vocab)
+def _own_vocabulary(manifest: Manifest, vocab: Path, folder: Path) -> AnyVocabulary:
+    vocabulary = open_vocabulary(vocab)
     if vocabulary.fingerprint != manifest.vocabulary:
         raise InputError(
             f"{vocab}: not the vocabulary that {folder} was built with; give that one, "

@@ -8,7 +8,7 @@ import numpy as np
 
 from kobert_kit.corpus.shards import Corpus, Shard
 from kobert_vocab.languages import KOREAN
-from kobert_vocab.vocabulary import Vocabulary
+from kobert_vocab.tokenizer_vocabulary import AnyVocabulary
 
 LANGUAGES = 8  # the largest; Korean comes first wherever it stands
 OF_EACH = 3  # documents
@@ -32,7 +32,7 @@ class Sample:
 
 
 def kept_samples(
-    corpus: Corpus, vocabulary: Vocabulary, languages: Sequence[str]
+    corpus: Corpus, vocabulary: AnyVocabulary, languages: Sequence[str]
 ) -> tuple[Sample, ...]:
     """Documents of Korean and of the first of ``languages``, spread evenly over each shard.
 
@@ -58,7 +58,7 @@ def _spread(documents: int) -> list[int]:
     return [(2 * k + 1) * documents // (2 * count) for k in range(count)]
 
 
-def _sample(corpus: Corpus, shard: Shard, document: int, vocabulary: Vocabulary) -> Sample:
+def _sample(corpus: Corpus, shard: Shard, document: int, vocabulary: AnyVocabulary) -> Sample:
     first, last = (int(place) for place in shard.documents[document : document + 2])
     # No sentence is empty, so no more of them than tokens are shown.
     starts = shard.sentences[first : min(last, first + SHOWN) + 1].tolist()

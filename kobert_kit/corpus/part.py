@@ -26,7 +26,7 @@ from kobert_kit.corpus.shard_writer import token_dtype
 from kobert_kit.corpus.shards import Bools, Int64s, Ints
 from kobert_kit.corpus.signatures import signature
 from kobert_vocab.languages import KOREAN, UNKNOWN
-from kobert_vocab.vocabulary import Vocabulary
+from kobert_vocab.tokenizer_vocabulary import AnyVocabulary
 
 Splitter = Literal["rules", "kiwi"]
 
@@ -84,7 +84,7 @@ class _Kept(NamedTuple):
 
 
 def make_part(
-    block: Sequence[RawDocument], folder: Path, vocabulary: Vocabulary, splitter: Splitter
+    block: Sequence[RawDocument], folder: Path, vocabulary: AnyVocabulary, splitter: Splitter
 ) -> None:
     """Write the part of ``block`` into the empty ``folder``."""
     counts = PartCounts({}, {})
@@ -100,7 +100,7 @@ def make_part(
 
 
 def _kept(
-    block: Sequence[RawDocument], counts: PartCounts, vocabulary: Vocabulary, splitter: Splitter
+    block: Sequence[RawDocument], counts: PartCounts, vocabulary: AnyVocabulary, splitter: Splitter
 ) -> Iterator[_Kept]:
     numbers: dict[str, int] = {}
     for document in block:
@@ -143,7 +143,7 @@ def _show(counts: PartCounts, reason: str, text: str) -> None:
 
 
 def _encoded(
-    kept: Sequence[_Kept], vocabulary: Vocabulary, counts: PartCounts
+    kept: Sequence[_Kept], vocabulary: AnyVocabulary, counts: PartCounts
 ) -> tuple[Documents, list[_Kept]]:
     """The documents as arrays, without those of which no token is left (only deleted signs)."""
     sentences = [sentence for document in kept for sentence in document.sentences]
@@ -170,7 +170,7 @@ def _encoded(
 
 
 def _tokens(
-    sentences: Sequence[AnalysedSentence | str], vocabulary: Vocabulary
+    sentences: Sequence[AnalysedSentence | str], vocabulary: AnyVocabulary
 ) -> tuple[Ints, Bools, Int64s]:
     """All ids end to end, where morphemes begin among them, and how many each sentence has."""
     ids: list[Ints] = []
@@ -191,7 +191,7 @@ def _tokens(
 def _starts(
     sentences: Sequence[AnalysedSentence | str],
     encoded: Sequence[Sequence[int]],
-    vocabulary: Vocabulary,
+    vocabulary: AnyVocabulary,
 ) -> Bools:
     """Where morphemes begin among the ids of ``sentences``."""
     starts = np.zeros(sum(map(len, encoded)), dtype=np.bool_)

@@ -14,7 +14,7 @@ from kobert_kit.corpus.part import RawDocument, Splitter, make_part
 from kobert_kit.corpus.signatures import VERSION
 from kobert_vocab.child import ChildError
 from kobert_vocab.steps import Step, Steps
-from kobert_vocab.vocabulary import Vocabulary
+from kobert_vocab.tokenizer_vocabulary import AnyVocabulary
 
 CLEANING = 2  # another number when parts of the same text would be others
 
@@ -40,7 +40,7 @@ class PartMaker:
     """
 
     def __init__(
-        self, folder: Path, vocabulary: Vocabulary, splitter: Splitter, characters: int
+        self, folder: Path, vocabulary: AnyVocabulary, splitter: Splitter, characters: int
     ) -> None:
         self.steps, self.characters = Steps(folder), characters
         self._vocabulary, self._splitter = vocabulary, splitter

@@ -202,16 +202,17 @@ def load_checkpoint(
                 *(name, state["made_with"].get(name), value),
             )
     weights = PretrainingModel.from_pretrained(folder).state_dict()
-    _copy(weights, trained.model.state_dict())
+    copy_into(weights, trained.model.state_dict())
     if trained.average is not None:
-        _copy(load_file(folder / AVERAGE), trained.average.values)
+        copy_into(load_file(folder / AVERAGE), trained.average.values)
     _unflatten(trained.optimizers, load_file(folder / OPTIMIZER))
     progress: dict[str, Any] = state["progress"]
     return progress
 
 
 @torch.no_grad()
-def _copy(tensors: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> None:
+def copy_into(tensors: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> None:
+    """Copy whole tensors to where they are trained: whole too, or a process's share of them."""
     for name, target in targets.items():
         target.copy_(like(tensors[name].to(target.device), target))
 

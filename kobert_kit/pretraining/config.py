@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
-from tyro.conf import Suppress
+from tyro.conf import Suppress, arg
 
 from kobert_kit.batches.options import DataConfig
 from kobert_vocab.errors import InputError
@@ -128,6 +128,10 @@ class PretrainConfig:
     """Corpus folder, built with that vocabulary."""
     out: Path
     """Run folder to make: config.toml, metrics.jsonl, model/, report.html."""
+    from_: Annotated[str | None, arg(name="from")] = None
+    """Model to go on from, a folder or a name on the Hugging Face hub: BERT, RoBERTa, XLM-R,
+    CamemBERT, ELECTRA or ModernBERT. Its shape is taken; the vocabulary is its own, or extends it.
+    Without it the weights are new."""
     steps: int | None = None
     """Batches to train on; or give --budget."""
     budget: str | None = None
@@ -192,7 +196,12 @@ class PretrainConfig:
                 f"license is {self.license!r}; write it as the Hugging Face hub does: apache-2.0, "
                 "cc-by-sa-4.0, other"
             )
-        check_phases(self.all_phases, self.model)
+        if self.from_ is None:  # else the shape is known when that is read
+            check_phases(self.all_phases, self.model)
+        elif self.model != ModelConfig():
+            raise InputError(
+                "the settings of [model] come from the model of --from; leave them out"
+            )
 
     @property
     def all_phases(self) -> tuple[TrainingPhase, ...]:

@@ -72,7 +72,8 @@ def with_phases(
 
 
 def _flags(table: dict[str, Any], kind: type, path: Path, prefix: str) -> Iterator[Flag]:
-    known = get_type_hints(kind)
+    # A field may not be called `from`; it is `from_`.
+    known = {name.rstrip("_"): hint for name, hint in get_type_hints(kind).items()}
     known.pop("phases", None)
     for key, value in table.items():
         check_key(key, known, path, f" in [{prefix[:-1]}]" if prefix else "")
@@ -99,12 +100,12 @@ def _toml_lines(config: Any, prefix: str) -> Iterator[str]:  # noqa: ANN401  # a
     tables: list[tuple[str, Any]] = []
     for item in fields(config):
         value = getattr(config, item.name)
-        if item.name == "phases":
+        if item.name == "phases" or (item.name == "model" and config.from_ is not None):
             continue
         if is_dataclass(value) or isinstance(value, dict):
             tables.append((item.name, value))
         elif value is not None:  # TOML has no word for none
-            yield f"{item.name} = {_toml(value)}"
+            yield f"{item.name.rstrip('_')} = {_toml(value)}"
     for name, value in tables:
         if isinstance(value, dict):
             rows = [f"{key} = {_toml(number)}" for key, number in value.items()]

@@ -26,7 +26,7 @@ from kobert_kit.batches.batch import IGNORED, PADDING, Batch
 from kobert_kit.batches.batches import Batches
 from kobert_kit.encoder import PretrainingModel
 from kobert_kit.pretraining.step import BatchTensors, logits
-from kobert_vocab.vocabulary import Vocabulary
+from kobert_vocab.tokenizer_vocabulary import AnyVocabulary
 
 # Added to every count (Lidstone). Of 1, 0.1 and 0.01 this makes the hardest yardstick: a mean of
 # 6.49, 6.13 and 6.10 nats over the 244 languages of docs/first-run.md.
@@ -84,7 +84,7 @@ class Example:
 def evaluate(
     model: PretrainingModel,
     batches: Batches,
-    vocabulary: Vocabulary,
+    vocabulary: AnyVocabulary,
     sequences: int,
     device: torch.device,
 ) -> Evaluation:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from kobert_kit.pretraining.evaluation import Example
-from kobert_vocab.vocabulary import Vocabulary
+from kobert_vocab.tokenizer_vocabulary import AnyVocabulary
 
 EXAMPLES = 6  # kept: a page of the report
 MASKS = 8  # of each, the first ones: a sequence of 512 tokens has 77
@@ -47,7 +47,7 @@ class ExampleHistory:
     masks: tuple[MaskHistory, ...]
 
 
-def kept_guesses(filled: Sequence[Example], vocabulary: Vocabulary) -> list[dict[str, Any]]:
+def kept_guesses(filled: Sequence[Example], vocabulary: AnyVocabulary) -> list[dict[str, Any]]:
     """What a row of ``metrics.jsonl`` keeps of the examples: pieces with their probabilities."""
     return [
         {

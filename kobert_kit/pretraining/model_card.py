@@ -15,6 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from kobert_kit import __version__
 from kobert_kit.corpus.shards import Corpus, Manifest
 from kobert_kit.encoder import PretrainingModel
+from kobert_kit.encoder.huggingface.folder import class_of
 from kobert_kit.pretraining.config import PretrainConfig
 from kobert_kit.pretraining.evaluation import Evaluation
 from kobert_vocab.errors import InputError
@@ -74,6 +75,7 @@ def write_model_card(
         InputError: the corpus or the vocabulary is no longer what it was.
     """
     manifest = Corpus.load(config.corpus).manifest
+    mask = _mask_token(config.vocab)
     page = (
         Environment(
             loader=PackageLoader("kobert_kit.pretraining", "."),
@@ -85,8 +87,11 @@ def write_model_card(
         )
         .get_template("model_card.md.jinja")
         .render(
-            front=_front_matter(config, manifest).to_yaml(),
+            front=_front_matter(config, manifest, mask).to_yaml(),
             config=config,
+            shape=model.config,
+            class_name=class_of(model.config, model.state_dict()),
+            mask=mask,
             version=__version__,
             parameters=sum(weight.numel() for weight in model.parameters()),
             vocabulary_size=model.config.vocab_size,
@@ -120,10 +125,21 @@ def read_cost(metrics: Path) -> Cost:
     )
 
 
-def _front_matter(config: PretrainConfig, manifest: Manifest) -> ModelCardData:
+def _mask_token(vocab: Path) -> str:
+    path = vocab / "tokenizer_config.json"
+    settings = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    token = settings.get("mask_token", MASK)
+    return str(token["content"] if isinstance(token, dict) else token)
+
+
+def _front_matter(config: PretrainConfig, manifest: Manifest, mask: str) -> ModelCardData:
     known = [languages()[code] for code in _ordered(manifest) if code in languages()]
     scripts = [one.code for one in known if "-" in one.code]
-    widgets = [{"text": WIDGETS[one.code]} for one in known if one.code in WIDGETS]
+    widgets = [
+        {"text": WIDGETS[one.code].replace(MASK, mask)} for one in known if one.code in WIDGETS
+    ]
+    # Not a folder: its name may say whose it is.
+    base = config.from_ if config.from_ and not Path(config.from_).exists() else None
     return ModelCardData(
         # ISO 639 alone, as the hub asks; what names a script goes beside it.
         language=list(dict.fromkeys(one.iso639_1 or one.iso639_3 for one in known)) or None,
@@ -132,7 +148,8 @@ def _front_matter(config: PretrainConfig, manifest: Manifest) -> ModelCardData:
         library_name="transformers",
         pipeline_tag="fill-mask",
         tags=["bert", "fill-mask", "kobert-kit"],
-        mask_token=MASK,
+        base_model=base,
+        mask_token=mask,
         widget=widgets or None,
     )
 

@@ -14,7 +14,7 @@ from kobert_kit.pretraining.example_history import ExampleHistory, histories
 from kobert_kit.pretraining.report_curves import language_curves, loss_curve, step_curves
 from kobert_vocab.languages import languages
 from kobert_vocab.normalize import nfc
-from kobert_vocab.vocabulary import Vocabulary
+from kobert_vocab.tokenizer_vocabulary import AnyVocabulary
 
 AROUND = 12  # tokens shown on both sides of an example's kept masks
 
@@ -71,7 +71,7 @@ class Course:
 
 def write_report(
     run: Path,
-    vocabulary: Vocabulary,
+    vocabulary: AnyVocabulary,
     evaluation: Evaluation,
     filled: list[Example],
     sentences: Mapping[str, str],
@@ -144,7 +144,7 @@ def _rows(evaluation: Evaluation) -> list[Row]:
     return sorted(rows, key=lambda row: (row.code != "ko", -row.accuracy))
 
 
-def _filled(example: Example, vocabulary: Vocabulary) -> Sentence:
+def _filled(example: Example, vocabulary: AnyVocabulary) -> Sentence:
     guesses = {guess.position: guess for guess in example.guesses}
     tokens = []
     for position, token in enumerate(example.tokens):
@@ -158,22 +158,22 @@ def _filled(example: Example, vocabulary: Vocabulary) -> Sentence:
     return Sentence(_name(example.language), tokens)
 
 
-def _course(history: ExampleHistory, example: Example, vocabulary: Vocabulary) -> Course:
+def _course(history: ExampleHistory, example: Example, vocabulary: AnyVocabulary) -> Course:
     numbers = {mask.position: number for number, mask in enumerate(history.masks, 1)}
     sentence = _filled(example, vocabulary)
     about = slice(max(0, min(numbers) - AROUND), max(numbers) + AROUND + 1)
     return Course(sentence.language, sentence.tokens[about], numbers, history)
 
 
-def _pieces(text: str, vocabulary: Vocabulary) -> list[Token]:
+def _pieces(text: str, vocabulary: AnyVocabulary) -> list[Token]:
     return [_token(token, vocabulary) for token in vocabulary.encode(text)]
 
 
-def _token(token: int, vocabulary: Vocabulary) -> Token:
+def _token(token: int, vocabulary: AnyVocabulary) -> Token:
     return Token(_text(token, vocabulary), bool(vocabulary.starts_word[token]))
 
 
-def _text(token: int, vocabulary: Vocabulary) -> str:
+def _text(token: int, vocabulary: AnyVocabulary) -> str:
     return shown(vocabulary.piece(token))
 
 

@@ -12,19 +12,17 @@ import torch
 from torch import nn
 
 from kobert_kernels import dispatch
-from kobert_kernels.attention import HEAD_SIZES
 from kobert_kit.batches.batches import Batches
 from kobert_kit.batches.counter_random import phase_seed
 from kobert_kit.corpus.shards import Corpus
-from kobert_kit.encoder import EncoderConfig, PretrainingModel
-from kobert_kit.pretraining.checkpoint import Trained, load_checkpoint
-from kobert_kit.pretraining.config import PretrainConfig, TrainingPhase
+from kobert_kit.pretraining.checkpoint import Trained, copy_into, load_checkpoint
+from kobert_kit.pretraining.config import ModelConfig, PretrainConfig, TrainingPhase
 from kobert_kit.pretraining.moving_average import MovingAverage
 from kobert_kit.pretraining.optimizers import make_optimizers
 from kobert_kit.pretraining.processes import Processes, shared
 from kobert_kit.pretraining.progress import Progress
-from kobert_vocab.errors import InputError
-from kobert_vocab.vocabulary import Vocabulary
+from kobert_kit.pretraining.starting_model import shape_of, starting_model
+from kobert_vocab.tokenizer_vocabulary import AnyVocabulary, open_vocabulary
 
 
 @dataclass
@@ -32,8 +30,10 @@ class Run:
     """A run in one of its processes."""
 
     config: PretrainConfig
+    shape: ModelConfig
+    """Of the model, wherever it comes from."""
     processes: Processes
-    vocabulary: Vocabulary
+    vocabulary: AnyVocabulary
     corpus: Corpus
     trained: Trained
     model: nn.Module
@@ -80,7 +80,8 @@ class Run:
 
     def begin(self) -> None:
         """Go to where the run began."""
-        _initialise(self.trained.model, self.config)
+        first = starting_model(self.config, self.vocabulary)
+        copy_into(first.state_dict(), self.trained.model.state_dict())
         for optimizer in self.trained.optimizers:
             optimizer.state.clear()
         if self.trained.average:
@@ -101,25 +102,18 @@ def prepare(config: PretrainConfig, processes: Processes) -> Run:
     Raises:
         InputError: a folder cannot be used, or a phase asks for what the corpus has not.
     """
-    vocabulary = Vocabulary.load(config.vocab)
+    vocabulary = open_vocabulary(config.vocab)
     corpus = Corpus.load(config.corpus)
     fingerprints = []
     # The first phase last: it is kept, and a fault in a later one is found before the first step.
     for number in reversed(range(len(config.all_phases))):
         batches = batches_of(config, number, corpus=corpus, vocabulary=vocabulary)
         fingerprints.append(batches.fingerprint)
-    shape = EncoderConfig(vocab_size=len(vocabulary), pad_id=vocabulary.pad, **asdict(config.model))
-    if shape.head_size not in HEAD_SIZES:
-        raise InputError(
-            f"model.hidden_size {shape.hidden_size} over {shape.heads} heads gives a head size of "
-            f"{shape.head_size}; the attention kernel takes {', '.join(map(str, HEAD_SIZES))}"
-        )
-    model = PretrainingModel(shape)
-    _initialise(model, config)
-    model.to(processes.device)
+    model = starting_model(config, vocabulary).to(processes.device)
     model.encoder.recompute = config.recompute
     for layer in model.encoder.layers if config.compile else ():
         layer.compile()
+    shape = shape_of(model)
     called = shared(model, processes, config.parallel, bf16=config.precision == "bf16")
     memory = config.optimizer.average
     trained = Trained(
@@ -128,29 +122,32 @@ def prepare(config: PretrainConfig, processes: Processes) -> Run:
         None if memory is None else MovingAverage(model, memory),
     )
     return Run(
-        *(config, processes, vocabulary, corpus, trained, called),
+        *(config, shape, processes, vocabulary, corpus, trained, called),
         progress=Progress.of(config),
         left_out=set(),
-        identity=_identity(config, vocabulary, corpus, fingerprints),
+        identity=_identity(
+            config, shape, vocabulary=vocabulary, corpus=corpus, batches=fingerprints
+        ),
         made_with=_made_with(config, processes),
         batches=batches,
     )
 
 
 def batches_of(
-    config: PretrainConfig, phase: int, *, corpus: Corpus, vocabulary: Vocabulary
+    config: PretrainConfig, phase: int, *, corpus: Corpus, vocabulary: AnyVocabulary
 ) -> Batches:
     """The batches of one phase of a run, from 0."""
     seed = phase_seed(config.seed, phase)
     return Batches.of(corpus, vocabulary, seed, config.all_phases[phase].data)
 
 
-def _initialise(model: PretrainingModel, config: PretrainConfig) -> None:
-    model.initialise(torch.Generator().manual_seed(config.seed))
-
-
 def _identity(
-    config: PretrainConfig, vocabulary: Vocabulary, corpus: Corpus, batches: list[str]
+    config: PretrainConfig,
+    shape: ModelConfig,
+    *,
+    vocabulary: AnyVocabulary,
+    corpus: Corpus,
+    batches: list[str],
 ) -> dict[str, object]:
     phases = [replace(phase, micro_batches=None) for phase in config.all_phases]
     found = {
@@ -160,7 +157,7 @@ def _identity(
         "steps": config.steps,
         "budget": config.budget,
         "precision": config.precision,
-        "model": asdict(config.model),
+        "model": asdict(shape),
         "phases": [asdict(phase) for phase in phases],
         "batches": batches,
         "optimizer": asdict(config.optimizer),

@@ -101,7 +101,7 @@ def _speed(run: Run, found: Found, seconds: float) -> dict[str, float]:
     """
     processes = run.processes
     operations = found.tokens * operations_of_a_token(
-        run.config.model,
+        run.shape,
         max(1, round(found.attended)),
         len(run.vocabulary),
         found.used / max(1, found.tokens),
@@ -144,7 +144,7 @@ def _what_would_fit(run: Run) -> str:
     config, now = run.config, run.micro_batches
     _, room = torch.cuda.mem_get_info()
     enough = fitting_micro_batches(
-        *(config.model, run.phase.data, room),
+        *(run.shape, run.phase.data, room),
         vocabulary=len(run.vocabulary),
         gpus=run.processes.count,
         parallel=config.parallel,

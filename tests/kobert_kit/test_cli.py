@@ -141,8 +141,8 @@ def test_folders_of_another_kind(refuses, tmp_path, vocab_folder, corpus_folder)
 
 
 def test_a_model_of_another_architecture(refuses, tmp_path):
-    (tmp_path / "config.json").write_text('{"model_type": "roberta"}')
-    assert "model_type is 'roberta'" in refuses("fill-mask", tmp_path, "가 [MASK] 나")
+    (tmp_path / "config.json").write_text('{"model_type": "t5"}')
+    assert "model_type is 't5'" in refuses("fill-mask", tmp_path, "가 [MASK] 나")
 
 
 def test_a_setting_that_does_not_exist(refuses, tmp_path):

@@ -61,6 +61,7 @@ def refused(folder, match, load=PretrainingModel):
     [
         ({"model_type": "t5"}, "model_type is 't5'; what can be loaded is bert, roberta"),
         ({"model_type": None}, "model_type is None"),
+        ({"model_type": ["bert"]}, "model_type is"),
         ({"hidden_act": "relu"}, "hidden_act is 'relu'"),
         ({"position_embedding_type": "relative_key"}, "position_embedding_type"),
         ({"is_decoder": True}, "is_decoder is True"),

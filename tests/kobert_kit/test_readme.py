@@ -18,6 +18,7 @@ PAGES = [
     ("docs/corpus.md", "docs/corpus.ko.md", 5, "work/corpus.html"),
     ("docs/pretraining.md", "docs/pretraining.ko.md", 3, "."),
     ("docs/clusters.md", "docs/clusters.ko.md", 2, "."),
+    ("docs/models.md", "docs/models.ko.md", 0, "."),
 ]
 
 

@@ -103,6 +103,8 @@ class Vocabulary:
         """The piece with an id."""
         return self._pieces[piece_id]
 
+    token = piece  # as ``tokenizer.json`` writes it: with the same marks
+
     @cached_property
     def unused(self) -> list[int]:
         """The ids of ``[unused0]``, ``[unused1]`` and so on."""

@@ -5,7 +5,7 @@ each architecture.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -52,10 +52,10 @@ ARCHITECTURES = {
 }
 # Which class a model is, by the first of these parts that it has.
 _KINDS = {
-    "next_sentence.": "ForPreTraining",
-    "discriminator.": "ForPreTraining",
-    "masked_language.": "ForMaskedLM",
-    "encoder.": "Model",
+    "next_sentence": "ForPreTraining",
+    "discriminator": "ForPreTraining",
+    "masked_language": "ForMaskedLM",
+    "encoder": "Model",
 }
 # Where a file came from and what ran it, not what the model is; or code.
 _LEFT_BEHIND = ("_name_or_path", "auto_map", "transformers_version", "torch_dtype", "architectures")
@@ -70,18 +70,25 @@ def write_folder(folder: Path, config: EncoderConfig, weights: Mapping[str, Tens
         weights: by our names, those of the encoder after ``encoder.``.
     """
     architecture = ARCHITECTURES[config.model_type]
-    kind = next(kind for part, kind in _KINDS.items() if any(n.startswith(part) for n in weights))
     settings = {
         **config.others,
         **architecture.to_json(config),
-        "architectures": [architecture.classes + kind],
+        "architectures": [class_of(config, weights)],
         "model_type": config.model_type,
     }
     text = json.dumps(settings, indent=2, ensure_ascii=False)
     (folder / CONFIG).write_text(text + "\n", encoding="utf-8")
-    theirs = architecture.names.renamed(weights, bare=kind == "Model")
+    bare = all(name.startswith("encoder.") for name in weights)
+    theirs = architecture.names.renamed(weights, bare=bare)
     parts = {name: tensor.contiguous() for name, tensor in theirs.items()}
     save_file(parts, folder / WHOLE, metadata={"format": "pt"})
+
+
+def class_of(config: EncoderConfig, weights: Iterable[str]) -> str:
+    """The class of `transformers` that has weights of these names of ours."""
+    first = {name.partition(".")[0] for name in weights}
+    kind = next(kind for part, kind in _KINDS.items() if part in first)
+    return ARCHITECTURES[config.model_type].classes + kind
 
 
 @contextmanager
@@ -105,7 +112,7 @@ def _read_config(path: Path) -> EncoderConfig:
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"{path}: not JSON ({error})") from error
     kind = raw.get("model_type") if isinstance(raw, dict) else None
-    if kind not in ARCHITECTURES:
+    if not isinstance(kind, str) or kind not in ARCHITECTURES:
         known = ", ".join(ARCHITECTURES)
         raise InputError(f"{path}: model_type is {kind!r}; what can be loaded is {known}")
     require(raw, path, {"quantization_config": None})

@@ -82,6 +82,16 @@ def new_embeddings(folder: str | Path, old: npt.NDArray[np.generic]) -> npt.NDAr
     return np.concatenate([old, new])
 
 
+def old_pieces(folder: str | Path) -> int:
+    """How many pieces the base of an extension has.
+
+    Raises:
+        InputError: ``folder`` is no extension.
+    """
+    *_, learnt = _read(Path(folder))
+    return len(learnt)
+
+
 def _read(
     folder: Path,
 ) -> tuple[
