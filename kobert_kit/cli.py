@@ -9,6 +9,7 @@ from pathlib import Path
 import tyro
 
 from kobert_kit.commands import corpus, kernels, vocab
+from kobert_kit.commands.convert import convert
 from kobert_kit.commands.demo import demo
 from kobert_kit.commands.fill_mask import fill_mask
 from kobert_kit.commands.pretraining import plan, pretrain
@@ -36,6 +37,7 @@ app.command(corpus.app, name="corpus", help="Corpora: build, inspect, plan, show
 app.command(pretrain)
 app.command(plan)
 app.command(fill_mask)
+app.command(convert)
 app.command(kernels.app, name="kernels", help="Fused kernels: check, inspect, report, bench, tune.")
 
 
