@@ -9,6 +9,7 @@ from pathlib import Path
 import tyro
 
 from kobert_kit.commands import corpus, kernels, vocab
+from kobert_kit.commands.check_kobert import check_kobert
 from kobert_kit.commands.convert import convert
 from kobert_kit.commands.demo import demo
 from kobert_kit.commands.fill_mask import fill_mask
@@ -32,12 +33,13 @@ CONFIGURED = {
 
 app = tyro.extras.SubcommandApp()
 app.command(demo)
-app.command(vocab.app, name="vocab", help="Vocabularies: train, verify, report, extend.")
+app.command(vocab.app, name="vocab", help="Vocabularies: train, verify, report, extend, convert.")
 app.command(corpus.app, name="corpus", help="Corpora: build, inspect, plan, show.")
 app.command(pretrain)
 app.command(plan)
 app.command(fill_mask)
 app.command(convert)
+app.command(check_kobert)
 app.command(kernels.app, name="kernels", help="Fused kernels: check, inspect, report, bench, tune.")
 
 

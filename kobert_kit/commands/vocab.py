@@ -1,4 +1,4 @@
-"""``kobert vocab``: train, verify, report, extend."""
+"""``kobert vocab``: train, verify, report, extend, convert."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -7,6 +7,7 @@ from tyro.conf import Positional, arg
 from tyro.extras import SubcommandApp
 
 from kobert_kit.commands.arguments import Folder, Inputs, Texts
+from kobert_vocab.id_layout import Style
 
 app = SubcommandApp()
 
@@ -147,3 +148,27 @@ def extend(
 
     extended = extend(base, texts, out, add=add, size=size, on=on)
     print(f"vocabulary: {out}   new ids from {extended.base_size:,}")  # noqa: T201
+
+
+@app.command(name="convert")
+def convert(
+    model: Annotated[Positional[Path], arg(metavar="SPM")],
+    /,
+    *,
+    out: Path,
+    style: Style | None = None,
+) -> None:
+    """Make a fast tokenizer of a SentencePiece model: KoBERT's, XLM-R's or any other.
+
+    Args:
+        model: A .model file, or a model's folder with one in it.
+        out: Folder to make; transformers' AutoTokenizer loads it.
+        style: Of ids and pairs, where the model's folder does not tell: bert ([CLS] A [SEP] B
+            [SEP]), roberta (<s> A </s></s> B </s>), xlnet (A <sep> B <sep> <cls>), or roberta's
+            with the ids of xlm-roberta or camembert.
+    """
+    from kobert_vocab.conversion import convert
+
+    layout = convert(model, out, style=style)
+    special = "  ".join(f"{name} {layout.id_of(name)}" for name in layout.names.values())
+    print(f"vocabulary: {out}   {len(layout.pieces):,} ids   {special}")  # noqa: T201

@@ -738,7 +738,9 @@ class TestRefuses:
 
     def test_a_name_when_the_hub_is_out_of_reach(self, trained, tmp_path, monkeypatch) -> None:
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-        self.refuse("nobody/bert", trained, tmp_path, "nobody/bert: no such folder, and it cannot")
+        self.refuse(
+            "nobody/bert", trained, tmp_path, "nobody/bert: no such folder, and the hub cannot"
+        )
 
     def test_a_size_for_a_vocabulary(self, bert, trained, tmp_path) -> None:
         with pytest.raises(InputError, match=r"size 9000: .* is a vocabulary already"):

@@ -46,7 +46,7 @@ def write_card(
         },
         "alphabet": len(material.chars),
         "normalizer": {"rules": RULES, "unicode": RULES_UNICODE, "sha256": RULES_SHA256},
-        "versions": _versions(),
+        "versions": versions(),
         "threads": THREADS,
         "seconds": dict(seconds),
     }
@@ -72,7 +72,8 @@ def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """What a vocabulary was made with."""
     packages = ("kobert-kit", "sentencepiece", "tokenizers")
     return {name: importlib.metadata.version(name) for name in packages} | {
         "python": platform.python_version()

@@ -22,10 +22,11 @@ composed beforehand has the same ids.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kobert_vocab.char_class import char_class
 from kobert_vocab.hangul import rare_syllables
 from kobert_vocab.model_file import NORMAL, Piece, read_charsmap, read_pieces
 from kobert_vocab.normalize import read_folds
@@ -42,12 +43,30 @@ _SOFT_HYPHEN = "\u00ad"
 # become a mark in a later Unicode than the regular expressions know.
 _EXTENDING = r"[\p{M}\p{Cn}\x{200C}\x{200D}\x{0E33}\x{0EB3}\x{FF9E}\x{FF9F}]"
 _LAST_OF_THREE_BYTES = "\uffff"  # `Precompiled` goes wrong on graphemes of less than 6 bytes
+_TOKENIZER_CONFIG: Mapping[str, object] = {
+    "tokenizer_class": "PreTrainedTokenizerFast",
+    "pad_token": PAD,
+    "unk_token": UNK,
+    "cls_token": CLS,
+    "sep_token": SEP,
+    "mask_token": MASK,
+    "padding_side": "right",
+    "truncation_side": "right",
+    "model_max_length": LONGEST_INPUT,
+    "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
+    "clean_up_tokenization_spaces": False,
+}
 
 
 def export(model: bytes, folder: Path) -> None:
     """Write ``tokenizer.json`` and ``tokenizer_config.json``."""
     _fast_tokenizer(model).save(str(folder / "tokenizer.json"))
-    config = json.dumps(_tokenizer_config(), ensure_ascii=False, indent=2)
+    write_tokenizer_config(folder, {})
+
+
+def write_tokenizer_config(folder: Path, settings: Mapping[str, object]) -> None:
+    """Write ``tokenizer_config.json``; ``settings`` go before those of a vocabulary of ours."""
+    config = json.dumps({**_TOKENIZER_CONFIG, **settings}, ensure_ascii=False, indent=2)
     (folder / "tokenizer_config.json").write_text(config + "\n", encoding="utf-8")
 
 
@@ -85,8 +104,8 @@ def _normalizer(charsmap: bytes) -> "Normalizer":
 
     folds = read_folds()
     single = [source for source in folds if len(source) == 1]
-    blanks = _char_class(char for char in single if folds[char] in ("", " "))
-    folding = _char_class(char for char in single if char <= _LAST_OF_THREE_BYTES)
+    blanks = char_class(char for char in single if folds[char] in ("", " "))
+    folding = char_class(char for char in single if char <= _LAST_OF_THREE_BYTES)
     return normalizers.Sequence(
         [
             normalizers.NFC(),
@@ -114,30 +133,3 @@ def _voiced_kana(folds: Mapping[str, str]) -> Iterator["Normalizer"]:
         else:
             yield normalizers.Replace(Regex(f"{letter}(?={mark})"), kana)
     yield normalizers.Replace(Regex("|".join(voiced)), "")
-
-
-def _char_class(chars: Iterable[str]) -> str:
-    """The inside of a regular expression's ``[...]`` that matches ``chars``."""
-    ranges: list[list[int]] = []
-    for code in sorted(map(ord, chars)):
-        if ranges and code == ranges[-1][1] + 1:
-            ranges[-1][1] = code
-        else:
-            ranges.append([code, code])
-    return "".join(rf"\x{{{first:X}}}-\x{{{last:X}}}" for first, last in ranges)
-
-
-def _tokenizer_config() -> dict[str, object]:
-    return {
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        "pad_token": PAD,
-        "unk_token": UNK,
-        "cls_token": CLS,
-        "sep_token": SEP,
-        "mask_token": MASK,
-        "padding_side": "right",
-        "truncation_side": "right",
-        "model_max_length": LONGEST_INPUT,
-        "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
-        "clean_up_tokenization_spaces": False,
-    }

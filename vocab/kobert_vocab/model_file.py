@@ -13,10 +13,11 @@ from dataclasses import dataclass
 # Field numbers of ModelProto, of its SentencePiece and of its two specs.
 PIECES, TRAINER_SPEC, NORMALIZER_SPEC = 1, 2, 3
 _PIECE, _SCORE, _TYPE = 1, 2, 3
-INPUT, MODEL_PREFIX, SEED_FILE = 1, 2, 54
-CHARSMAP, ADD_DUMMY_PREFIX, REMOVE_EXTRA_WHITESPACES, RULES_FILE = 2, 3, 4, 6
+INPUT, MODEL_PREFIX, MODEL_TYPE, SPACE_AS_SUFFIX, BYTE_FALLBACK, SEED_FILE = 1, 2, 3, 24, 35, 54
+RULES_NAME, CHARSMAP, ADD_DUMMY_PREFIX, REMOVE_EXTRA_WHITESPACES = 1, 2, 3, 4
+ESCAPE_WHITESPACES, RULES_FILE = 5, 6
 
-NORMAL, UNKNOWN, CONTROL, BYTE = 1, 2, 3, 6  # types of piece
+NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6  # types of piece
 
 _VARINT, _EIGHT_BYTES, _LENGTH, _FOUR_BYTES = 0, 1, 2, 5  # wire types
 _FIXED = {_EIGHT_BYTES: 8, _FOUR_BYTES: 4}
@@ -105,13 +106,24 @@ def read_pieces(model: bytes) -> list[Piece]:
     ]
 
 
+def read_spec(model: bytes, number: int) -> dict[int, bytes | int]:
+    """The fields of the `TRAINER_SPEC` or `NORMALIZER_SPEC` by number; of a repeated one the last.
+
+    What is not in the file has its default, which is not given here.
+    """
+    return {
+        inner.number: inner.value
+        for field in read_fields(model)
+        if field.number == number and isinstance(field.value, bytes)
+        for inner in read_fields(field.value)
+    }
+
+
 def read_charsmap(model: bytes) -> bytes:
     """The compiled normaliser rules of a model."""
-    for field in read_fields(model):
-        if field.number == NORMALIZER_SPEC and isinstance(field.value, bytes):
-            for inner in read_fields(field.value):
-                if inner.number == CHARSMAP and isinstance(inner.value, bytes):
-                    return inner.value
+    charsmap = read_spec(model, NORMALIZER_SPEC).get(CHARSMAP)
+    if isinstance(charsmap, bytes):
+        return charsmap
     raise ValueError("the model has no normaliser rules")
 
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kobert_vocab.errors import InputError
-from kobert_vocab.specials import BYTES
 from kobert_vocab.vocabulary import Vocabulary
 
 FILE = "selftest.jsonl"
@@ -74,6 +73,9 @@ WRITTEN = [
     *(
         "a\u0301\u0323",
         "\u0301",
+        "가\u11a8",
+        "q\u0307\u0323",
+        "ᄀ\u200bᅡ",
         "\u0e33ก\u0e33",
         "लिपि क्ष",
         "ភាសាខ្មែរ",
@@ -123,8 +125,7 @@ def hard_texts(vocabulary: Vocabulary) -> Iterator[str]:
     yield from WRITTEN
     yield from (unicodedata.normalize("NFD", text) for text in WRITTEN if text)
     draw = random.Random(_SEED)
-    first_learnt = len(vocabulary.specials) + BYTES
-    learnt = [vocabulary.piece(i) for i in range(first_learnt, len(vocabulary))]
+    learnt = [vocabulary.piece(i) for i in vocabulary.learnt]
     draw.shuffle(learnt)
     for start in range(0, len(learnt), _PIECES_PER_TEXT):
         yield "".join(learnt[start : start + _PIECES_PER_TEXT])

@@ -1,6 +1,7 @@
 """A vocabulary folder opened for use: text to ids and back, through SentencePiece."""
 
 import hashlib
+import json
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -11,21 +12,29 @@ import sentencepiece
 
 from kobert_vocab.errors import InputError
 from kobert_vocab.hangul import TAIL_JAMO
+from kobert_vocab.id_layout import IdLayout, lay_out
 from kobert_vocab.normalize import nfc
-from kobert_vocab.specials import CLS, MASK, NAMED, PAD, SEP, UNK
+from kobert_vocab.specials import CLS, MASK, PAD, SEP, UNK
 
 MODEL, CARD = "spm.model", "vocabulary.json"
+CONVERTED = "converted"  # in the card of a vocabulary that was not trained here
+_OURS = {"pad": PAD, "cls": CLS, "sep": SEP, "mask": MASK}
 
 
 class Vocabulary:
     """The pieces of a vocabulary folder and what they make of text.
 
     Ids come from the SentencePiece model, about ten times as fast as ``tokenizer.json``, which
-    gives the same ones (`kobert_vocab.verify`). Text is composed (NFC) first. No special piece is
-    ever read from text: ``[MASK]`` in it is five ordinary characters or more.
+    gives the same ones (`kobert_vocab.verify`). Text is composed (NFC) first, but for a converted
+    model, which reads it as it is. No special piece of ours is ever read from text: ``[MASK]`` in
+    it is five ordinary characters or more.
+
+    Args:
+        model: The SentencePiece model.
+        layout: The ids of its pieces, if it was converted; None for one that was trained here.
     """
 
-    def __init__(self, model: bytes) -> None:
+    def __init__(self, model: bytes, layout: IdLayout | None = None) -> None:
         sentencepiece.set_min_log_level(2)  # errors only
         self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
         self._normalizer = sentencepiece.SentencePieceNormalizer(
@@ -34,23 +43,36 @@ class Vocabulary:
             escape_whitespaces=False,
             remove_extra_whitespaces=True,
         )
-        self.fingerprint = hashlib.sha256(model).hexdigest()
-        """SHA-256 of the SentencePiece model."""
-        self._pieces: list[str] = [
-            self._processor.id_to_piece(i) for i in range(self._processor.get_piece_size())
-        ]
-        self._ids = {piece: i for i, piece in enumerate(self._pieces)}
-        self.pad, self.unk, self.cls = self._ids[PAD], self._ids[UNK], self._ids[CLS]
-        self.sep, self.mask = self._ids[SEP], self._ids[MASK]
+        numbers = range(self._processor.get_piece_size())
+        names = [self._processor.id_to_piece(i) for i in numbers]
+        if layout is None:
+            if not {UNK, *_OURS.values()} <= set(names):
+                raise ValueError("not a model of ours")
+            layout = lay_out(names, unk=UNK, style="bert", names=_OURS)
+            self.fingerprint = hashlib.sha256(model).hexdigest()
+            """SHA-256 of the SentencePiece model, and of the ids if it was converted."""
+            self.converted = False
+            """Whether the model comes from elsewhere."""
+        else:
+            ids = json.dumps([layout.style, layout.names], sort_keys=True)
+            self.fingerprint = hashlib.sha256(model + ids.encode()).hexdigest()
+            self.converted = True
+        self.layout = layout
+        """Which id each piece has."""
+        self.pad, self.unk = layout.id_of(layout.pad), layout.id_of(layout.unk)
+        self.cls, self.sep = layout.id_of(layout.cls), layout.id_of(layout.sep)
+        self.mask = layout.id_of(layout.mask)
+        self._ids = None if layout.ids == tuple(numbers) else layout.ids
+        self._numbers = dict(zip(layout.ids, numbers, strict=True))
         self._model = model
 
-    def __reduce__(self) -> tuple[type["Vocabulary"], tuple[bytes]]:
+    def __reduce__(self) -> tuple[type["Vocabulary"], tuple[bytes, IdLayout | None]]:
         # The normaliser of SentencePiece 0.2.1 cannot be pickled.
-        return type(self), (self._model,)
+        return type(self), (self._model, self.layout if self.converted else None)
 
     @classmethod
     def load(cls, folder: str | Path) -> "Vocabulary":
-        """Open a folder that `kobert_vocab.train` wrote.
+        """Open a folder that `kobert_vocab.train` or `kobert_vocab.conversion.convert` wrote.
 
         Raises:
             InputError: the folder is not a vocabulary.
@@ -61,64 +83,80 @@ class Vocabulary:
                 f"{folder}: not a vocabulary (no {MODEL} in it); make one with: kobert vocab train"
             )
         try:
-            return cls(path.read_bytes())
-        except (RuntimeError, ValueError, KeyError) as error:  # not a model; not one of ours
+            return cls(path.read_bytes(), read_layout(path))
+        except (RuntimeError, ValueError) as error:  # not a model; not one of ours
             raise InputError(
                 f"{path}: not a SentencePiece model of this kit; train it again"
             ) from error
 
     def __len__(self) -> int:
-        return len(self._pieces)
+        return len(self.layout.pieces)
 
     def encode(self, text: str) -> list[int]:
         """The ids of ``text``, without special pieces around them."""
-        ids: list[int] = self._processor.encode(nfc(text))
-        return ids
+        return self.encode_batch([text])[0]
 
     def encode_batch(self, texts: Sequence[str], *, threads: int = 1) -> list[list[int]]:
         """The ids of each text; on ``threads`` threads."""
-        ids: list[list[int]] = self._processor.encode(
-            [nfc(text) for text in texts], num_threads=threads
-        )
-        return ids
+        composed = texts if self.converted else [nfc(text) for text in texts]
+        rows: list[list[int]] = self._processor.encode(list(composed), num_threads=threads)
+        if self._ids is None:
+            return rows
+        return [[self._ids[number] for number in row] for row in rows]
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of ``ids``; special pieces have none."""
-        text: str = self._processor.decode([int(i) for i in ids])
-        return nfc(text)  # makes syllables in two pieces whole
+        numbers = [self._numbers[int(i)] for i in ids if int(i) in self._numbers]
+        text: str = self._processor.decode(numbers)
+        return text if self.converted else nfc(text)  # makes syllables in two pieces whole
 
     def normalize(self, text: str) -> str:
         """``text`` as this vocabulary reads it; what ``decode(encode(text))`` gives."""
-        normalized: str = self._normalizer.Normalize(nfc(text))
-        return nfc(normalized)
+        normalized: str = self._normalizer.Normalize(text if self.converted else nfc(text))
+        return normalized if self.converted else nfc(normalized)
 
     def pieces(self, text: str) -> list[str]:
         """``text`` in pieces.
 
         A ▁ stands for the space before a word: ``["▁서울", "에서", "▁만나"]``.
         """
-        return [self._pieces[i] for i in self.encode(text)]
+        return [self.piece(i) for i in self.encode(text)]
 
     def piece(self, piece_id: int) -> str:
         """The piece with an id."""
-        return self._pieces[piece_id]
+        return self.layout.pieces[piece_id]
 
     token = piece  # as ``tokenizer.json`` writes it: with the same marks
 
     @cached_property
     def unused(self) -> list[int]:
         """The ids of ``[unused0]``, ``[unused1]`` and so on."""
-        return [i for i, piece in enumerate(self._pieces) if piece.startswith("[unused")]
+        return [i for i, piece in enumerate(self.layout.pieces) if piece.startswith("[unused")]
 
     @cached_property
     def specials(self) -> list[int]:
-        """The ids that stand for no text: the named ones and the unused."""
-        return [self._ids[piece] for piece in NAMED] + self.unused
+        """The ids that stand for no text: the named ones, then the unused and other such."""
+        named = [self.pad, self.unk, self.cls, self.sep, self.mask]
+        return named + [i for i in range(len(self)) if i not in named and self._is_control(i)]
+
+    @cached_property
+    def learnt(self) -> list[int]:
+        """The ids that stand for text, but for bytes."""
+        apart = set(self.specials)
+        return [
+            i
+            for i in range(len(self))
+            if i not in apart and not self._processor.is_byte(self._numbers[i])
+        ]
+
+    def _is_control(self, piece_id: int) -> bool:
+        number = self._numbers.get(piece_id)
+        return number is None or bool(self._processor.is_control(number))
 
     @cached_property
     def starts_word(self) -> npt.NDArray[np.bool_]:
         """For each id whether its piece begins a word, that is, with ▁."""
-        return np.array([piece.startswith("▁") for piece in self._pieces], dtype=np.bool_)
+        return np.array([piece.startswith("▁") for piece in self.layout.pieces], dtype=np.bool_)
 
     @cached_property
     def characters(self) -> npt.NDArray[np.int64]:
@@ -133,7 +171,28 @@ class Vocabulary:
         return found
 
     def _characters(self, piece_id: int) -> int:
-        piece = self._pieces[piece_id]
-        if self._processor.is_byte(piece_id):
+        piece = self.piece(piece_id)
+        if self._processor.is_byte(self._numbers.get(piece_id, 0)):
             return 0 if 0x80 <= int(piece[1:-1], 16) <= 0xBF else 1  # UTF-8's continuation bytes
         return sum(char not in TAIL_JAMO for char in piece)
+
+
+def read_layout(model: Path) -> IdLayout | None:
+    """The ids of a model that was converted, from the card beside it; None for one of ours.
+
+    Raises:
+        InputError: the card is damaged.
+    """
+    card = model.with_name(CARD)
+    if not card.is_file():
+        return None
+    try:
+        written = dict(json.loads(card.read_text(encoding="utf-8")))
+        if CONVERTED not in written:
+            return None
+        style, names = written[CONVERTED]["style"], dict(written[CONVERTED]["names"])
+        processor = sentencepiece.SentencePieceProcessor(model_proto=model.read_bytes())
+        pieces = [processor.id_to_piece(i) for i in range(processor.get_piece_size())]
+        return lay_out(pieces, unk=names.pop("unk"), style=style, names=names)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{card}: damaged ({error}); convert or train it again") from error

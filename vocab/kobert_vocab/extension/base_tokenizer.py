@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kobert_vocab.errors import InputError
+from kobert_vocab.hub import fetch, may_be_on_hub
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -41,7 +42,6 @@ _CLASS_OF_MODEL = {
 _BERT_NAMES = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 _XLM_R_NAMES = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
 _UNUSED = re.compile(r"\[unused\d+\]|<unused\d+>")
-_HUB_NAME = re.compile(r"\w[\w.-]*(/[\w.-]+)?")
 # They name files of the folder, or of the machine that wrote it.
 _FILE_KEYS = {"name_or_path", "special_tokens_map_file", "tokenizer_file", "vocab_file"} | {
     "fast_tokenizer_files"
@@ -124,19 +124,9 @@ def find_base(base: str | Path) -> Path:
         return path
     if path.exists():
         raise InputError(f"{base}: not a folder; give one with {TOKENIZER} in it")
-    if not _HUB_NAME.fullmatch(str(base)):
+    if not may_be_on_hub(base):
         raise InputError(f"{base}: no such folder; give one with {TOKENIZER} in it")
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    files = [TOKENIZER, CONFIG, NAMES, ADDED, MODEL_CONFIG, VOCAB_TXT]
-    try:
-        return Path(snapshot_download(str(base), allow_patterns=files))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError) as error:
-        raise InputError(
-            f"{base}: no such folder, and it cannot be had from the hub "
-            f"({type(error).__name__}); check the name and the connection, or give a folder"
-        ) from error
+    return fetch(base, [TOKENIZER, CONFIG, NAMES, ADDED, MODEL_CONFIG, VOCAB_TXT])
 
 
 def open_base(folder: Path, name: str) -> Base:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kobert_vocab.errors import InputError
-from kobert_vocab.vocabulary import CARD, MODEL
+from kobert_vocab.vocabulary import CARD, MODEL, read_layout
 
 CARRIER = "a "  # before a word; every tokenizer knows the letter, and none joins over the space
 BATCH = 1000  # texts encoded at a time
@@ -112,7 +112,8 @@ def open_peer(path: str | Path) -> Peer:
         if path.suffix == ".json":
             return from_tokenizers.open_file(path, name)
         return from_sentencepiece.open_model(path, name)
-    if (path / MODEL).is_file() and (path / CARD).is_file():
+    ours = (path / MODEL).is_file() and (path / CARD).is_file()
+    if ours and read_layout(path / MODEL) is None:  # a converted one has the ids of tokenizer.json
         return from_sentencepiece.open_ours(path, name)
     if (path / "tokenizer.json").is_file():
         return from_tokenizers.open_file(path / "tokenizer.json", name)
