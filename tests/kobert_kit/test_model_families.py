@@ -241,3 +241,10 @@ def test_settings_that_change_nothing_here_are_given_back(tmp_path):
     config = transformers.AutoConfig.from_pretrained(again)
     assert config.id2label == {0: "부정", 1: "긍정"}
     assert config.tokenizer_class == "BertTokenizer"
+
+
+def test_a_model_of_one_segment_takes_pairs_as_one(tmp_path):
+    theirs_of("Roberta", "Model", OFFSET).save_pretrained(tmp_path)
+    encoder = Encoder.from_pretrained(tmp_path)
+    with torch.no_grad():
+        assert torch.equal(encoder(*packed(two_segments=True)), encoder(*packed(False)))
