@@ -12,14 +12,19 @@ from kobert_kit.commands import corpus, kernels, vocab
 from kobert_kit.commands.check_kobert import check_kobert
 from kobert_kit.commands.convert import convert
 from kobert_kit.commands.demo import demo
+from kobert_kit.commands.export import export
 from kobert_kit.commands.fill_mask import fill_mask
 from kobert_kit.commands.pretraining import plan, pretrain
+from kobert_kit.commands.push import push
 from kobert_kit.launch import is_first, is_first_to_tell
 from kobert_kit.pretraining.config_file import flags_from_toml
 from kobert_vocab.child import ChildError
 from kobert_vocab.errors import InputError
 
-TRAINING_PACKAGES = ("torch",)
+# Packages that a plain install lacks, and the extra that brings them.
+EXTRAS = {"torch": "train", "huggingface_hub": "train"} | dict.fromkeys(
+    ("onnx_ir", "onnxruntime", "onnxscript", "transformers"), "onnx"
+)
 # Commands that take a run's TOML file, and what of it; None is all.
 CONFIGURED = {
     "pretrain": None,
@@ -40,6 +45,8 @@ app.command(plan)
 app.command(fill_mask)
 app.command(convert)
 app.command(check_kobert)
+app.command(export)
+app.command(push)
 app.command(kernels.app, name="kernels", help="Fused kernels: check, inspect, report, bench, tune.")
 
 
@@ -54,7 +61,11 @@ def main() -> None:
     """Run the command line; what a person can mend is one line and exit code 2."""
     # Of several processes one warns of what all see; errors are told by whoever has them first.
     level = logging.INFO if is_first() else logging.ERROR
-    logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr)
+    # What libraries note at that level, each request to the hub and each node of a graph, is not
+    # for who runs a command.
+    logging.basicConfig(level=max(level, logging.WARNING), format="%(message)s", stream=sys.stderr)
+    for package in ("kobert_kit", "kobert_kernels", "kobert_vocab"):
+        logging.getLogger(package).setLevel(level)
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
@@ -79,9 +90,10 @@ def main() -> None:
             raise
         sys.exit(_fail(f"{str(error).splitlines()[-1]} (--debug shows more)"))
     except ModuleNotFoundError as error:
-        if debug or error.name not in TRAINING_PACKAGES:
+        if debug or error.name not in EXTRAS:
             raise
-        sys.exit(_fail(f"this needs {error.name}: pip install 'kobert-kit[train]'"))
+        extra = EXTRAS[error.name]
+        sys.exit(_fail(f"this needs {error.name}: pip install 'kobert-kit[{extra}]'"))
     except ValueError as error:
         kernels = sys.modules.get("kobert_kernels.dispatch")  # imported late, with torch
         if debug or kernels is None or not isinstance(error, kernels.OverrideError):

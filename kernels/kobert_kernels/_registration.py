@@ -15,13 +15,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-_LIBRARY: Any = torch.library.Library("kobert", "DEF")  # type: ignore[no-untyped-call]
+from ._ops import add_op_namespace_prefix, ops
 
 
 def register(
     schema: str, implementation: Callable[..., Any], fake: Callable[..., Any]
 ) -> Callable[..., Any]:
-    """Define the operator `kobert::<schema>` and return what calls it.
+    """Define the operator `<schema>` in the namespace of `_ops.py` and return what calls it.
 
     Args:
         schema: such as "layer_norm_fwd(Tensor x, Tensor? seed) -> (Tensor, Tensor)". The number of
@@ -30,10 +30,12 @@ def register(
             result; an argument that is written to says so in the schema, as `Tensor(a!)`.
         fake: the same results by shape, dtype and memory order, uninitialised.
     """
-    name = _LIBRARY.define(schema)
-    _LIBRARY.impl(name, implementation, "CompositeExplicitAutograd")
-    torch.library.register_fake(f"kobert::{name}", fake, lib=_LIBRARY)
-    operator: Callable[..., Any] = getattr(torch.ops.kobert, name).default
+    name, bracket, rest = schema.partition("(")
+    full_name = add_op_namespace_prefix(name)
+    torch.library.define(full_name, bracket + rest)
+    torch.library.impl(full_name, "default", implementation)
+    torch.library.register_fake(full_name, fake)
+    operator: Callable[..., Any] = getattr(ops, name).default
     return operator
 
 
