@@ -85,7 +85,16 @@ def compile_rules(rules: Mapping[str, str]) -> bytes:
         path.write_text("".join(rows), encoding="ascii")
         sentencepiece.set_min_log_level(2)  # errors only: it reports every step on stderr
         made = sentencepiece.SentencePieceNormalizer(rule_tsv=str(path))
-        return read_charsmap(made.serialized_model_proto())
+        return read_charsmap(_bytes_of(made))
+
+
+def _bytes_of(normalizer: sentencepiece.SentencePieceNormalizer) -> bytes:
+    """A normaliser as its file would be."""
+    try:
+        found = normalizer.serialized_model_proto()
+    except UnicodeDecodeError as error:  # SentencePiece 0.2.1 takes the bytes for text
+        return error.object
+    return found if isinstance(found, bytes) else str(found).encode()
 
 
 def _codes(text: str) -> str:
