@@ -6,6 +6,7 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 from kobert_vocab.errors import InputError
+from kobert_vocab.extension.base_tokenizer import read_tokenizer as parsed
 
 TOKENIZER = "tokenizer.json"
 MASKS = ("[MASK]", "<mask>")  # BERT's, RoBERTa's
@@ -24,13 +25,14 @@ def read_tokenizer(folder: Path, words: int) -> Tokenizer:
             "AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)"
         )
     text = path.read_text(encoding="utf-8", errors="replace")
-    try:  # here, since the tokenizer's own errors are of no kind that could be told apart
+    try:
         json.loads(text)
     except json.JSONDecodeError as error:
         raise InputError(f"{path}: not JSON ({error}); copy it again") from error
-    tokenizer = Tokenizer.from_str(text)
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
+    try:
+        tokenizer = parsed(text)
+    except ValueError as error:
+        raise InputError(f"{path}: not a tokenizer; copy it again") from error
     last = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
     if last >= words:  # there may be words without a piece, but not the other way round
         raise InputError(f"{path}: the tokenizer has the id {last}, the model {words} words")

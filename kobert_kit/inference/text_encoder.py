@@ -26,8 +26,7 @@ class TextEncoder:
     Args:
         model: what `Encoder.from_pretrained` takes, with ``tokenizer.json``.
         device: to work on; a CUDA device where there is one if not given.
-        bf16: whether matrix products are in bf16. On a GPU that is several times as fast, on a CPU
-            up to twice; vectors then have two to three right digits.
+        bf16: whether matrix products are in bf16, which has two to three digits.
 
     Raises:
         InputError: not a model, or one without ``tokenizer.json``.

@@ -109,6 +109,13 @@ def test_no_text_gives_no_vector(folder):
     assert TextEncoder(folder, device="cpu").encode([]).shape == (0, 32)
 
 
+@pytest.mark.parametrize("content", ["{", "{}", "[]", '{"version": "1.0"}'])
+def test_a_tokenizer_that_is_none(folder, content):
+    (folder / "tokenizer.json").write_text(content)
+    with pytest.raises(InputError, match=r"tokenizer\.json: not (JSON|a tokenizer)"):
+        TextEncoder(folder)
+
+
 def test_a_folder_without_a_tokenizer(folder):
     (folder / "tokenizer.json").unlink()
     with pytest.raises(InputError, match=r"no tokenizer\.json"):

@@ -140,6 +140,7 @@ def test_a_folder_of_either_kind_is_opened(trained, tmp_path):
     [
         ("{", {}, "not a tokenizer"),
         ('{"version": "1.0"}', {}, "not a tokenizer"),
+        (None, [], "not a table of settings"),
         (None, {"mask_token": "<gap>"}, 'no <gap>; name the mask token .* "mask_token"'),
     ],
 )

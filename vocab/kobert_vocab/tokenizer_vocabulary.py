@@ -225,6 +225,8 @@ def _names_in(path: Path) -> dict[str, str]:
     if not path.exists():
         return {}
     raw = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(raw, dict):
+        raise InputError(f"{path}: not a table of settings; copy it again")
     found = {role: raw.get(f"{role}_token") for role in _NAMES}
     plain = {
         role: one.get("content") if isinstance(one, dict) else one for role, one in found.items()
