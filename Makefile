@@ -44,13 +44,13 @@ check: $(READY) ## lint, format, types
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-wheel: $(READY) ## build the wheel, install it in a clean environment, run the demo from another folder
+wheel: $(READY) ## build the wheel, install it in a clean environment, run a short demo from another folder
 	rm -rf build/wheel && mkdir -p build/wheel/elsewhere
 	$(BIN)/python -m build --wheel --outdir build/wheel
 	$(PYTHON) -m venv build/wheel/venv
 	build/wheel/venv/bin/pip install --quiet --disable-pip-version-check -c constraints.txt \
 	  "$$(echo build/wheel/*.whl)[train]"
-	cd build/wheel/elsewhere && ../venv/bin/kobert demo --out demo
+	cd build/wheel/elsewhere && ../venv/bin/kobert demo --out demo --steps 100
 
 gpu: ## all that needs a GPU, in under 10 minutes: parity, sanitizers, tuning, benchmarks, a BERT step
 	PYTHONPATH=.:kernels:vocab $(PYTHON) benchmarks/gpu.py

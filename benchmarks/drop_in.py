@@ -12,8 +12,7 @@ dropout and without. The contenders take turns in one process, with the same bat
     ours, packed     the texts end to end in one row, which stock attention would let leak
     ours, packed, norms     with our norms too
 
-tokens/s counts tokens of text in a second of one thread's CPU time, on which other work on the
-machine has the least influence. The table goes to ``benchmarks/results/drop_in.json``.
+tokens/s counts tokens of text, and seconds of the clock. The table goes to ``benchmarks/results/drop_in.json``.
 """
 
 import argparse
@@ -91,16 +90,16 @@ def by_length(texts: Texts) -> list[Batch]:
 
 
 def run(model: BertModel, batches: list[Batch], case: Case, weights: Tensor) -> float:
-    """CPU seconds of a forward pass, and of a backward pass where the case has one."""
+    """Seconds of a forward pass, and of a backward pass where the case has one."""
     model.train(case.backward)
     model.zero_grad()
-    start = time.process_time()
+    start = time.perf_counter()
     with torch.set_grad_enabled(case.backward):
         for batch in batches:
             hidden = model(**batch).last_hidden_state @ weights
             if case.backward:
                 (hidden * batch.get("attention_mask", 1)).sum().backward()
-    return time.process_time() - start
+    return time.perf_counter() - start
 
 
 def measured(corpus: Corpus, case: Case, steps: int, layers: int) -> dict[str, object]:
@@ -162,12 +161,11 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=4, help="of BERT-Base's twelve")
     parser.add_argument("--only", nargs="*", choices=CASES)
     options = parser.parse_args()
-    torch.set_num_threads(1)
     corpus = Corpus.load(options.corpus)
     found: dict[str, object] = {
         "versions": {name: version(name) for name in ("kobert-kit", "torch", "transformers")},
         "cpus": os.cpu_count(),
-        "threads": 1,
+        "threads": torch.get_num_threads(),
         "python": platform.python_version(),
         "layers": options.layers,
         "batch": ROWS,

@@ -49,7 +49,8 @@ def texts_of(corpus: Corpus, vocabulary: Vocabulary, count: int) -> list[str]:
 def write_model(folder: Path, vocab: Path) -> None:
     """BERT-Base with the tokenizer of a vocabulary."""
     vocabulary = Vocabulary.load(vocab)
-    encoder = Encoder(EncoderConfig(vocab_size=len(vocabulary), pad_id=vocabulary.pad))
+    config = EncoderConfig(vocab_size=len(vocabulary), pad_id=vocabulary.pad)
+    encoder = Encoder(config, pooler=True)  # as transformers expects one
     for parameter in encoder.parameters():
         if parameter.ndim == 2:
             torch.nn.init.normal_(parameter, std=0.02)
@@ -90,7 +91,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("corpus", type=Path)
     parser.add_argument("vocab", type=Path)
-    parser.add_argument("--texts", type=int, default=256)
+    parser.add_argument("--texts", type=int, default=384)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     texts = texts_of(Corpus.load(options.corpus), Vocabulary.load(options.vocab), options.texts)

@@ -1,10 +1,19 @@
 """Tables of results in Markdown, and the places in the documentation that they stand in."""
 
+import json
 import re
 from pathlib import Path
+from typing import Any
 
-DOCS = Path(__file__).parent.parent / "docs"
+HERE = Path(__file__).parent
+DOCS = HERE.parent / "docs"
 MARKS = re.compile(r"(<!-- table -->\n).*?(<!-- /table -->)", re.DOTALL)
+
+
+def results(name: str) -> dict[str, Any]:
+    """What a benchmark has left in ``results/``."""
+    found: dict[str, Any] = json.loads((HERE / "results" / name).read_text(encoding="utf-8"))
+    return found
 
 
 def row(*cells: object) -> str:

@@ -3,21 +3,17 @@
 With ``--write`` it replaces what stands between the marks in the pages of ``docs/``.
 """
 
-import json
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import markdown
-from markdown import head, row
-
-HERE = Path(__file__).parent
+from markdown import head, results, row
 
 
-def table(results: dict[str, Any]) -> Iterator[str]:
+def table(found: dict[str, Any]) -> Iterator[str]:
     """A row for each shape, the losing ones too."""
-    shapes = {name: one for name, one in results.items() if "tokens/s" in str(one)}
+    shapes = {name: one for name, one in found.items() if "tokens/s" in str(one)}
     systems = list(next(iter(shapes.values()))["tokens/s"])
     times = ("times transformers", "times transformers without padding")
     yield from head(
@@ -33,21 +29,16 @@ def table(results: dict[str, Any]) -> Iterator[str]:
         )
 
 
-def equal_time_table(results: dict[str, Any]) -> Iterator[str]:
+def equal_time_table(found: dict[str, Any]) -> Iterator[str]:
     """A row for each system that had the same time."""
     measures = ("steps", "loss", "accuracy", "bits per character")
-    yield from head(f"after {results['minutes']:g} minutes", *measures)
-    for name, one in results["after training"].items():
+    yield from head(f"after {found['minutes']:g} minutes", *measures)
+    for name, one in found["after training"].items():
         yield row(name, *(f"{one[measure]:,}" for measure in measures))
 
 
-def _results(name: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((HERE / "results" / name).read_text(encoding="utf-8"))
-    return found
-
-
 if __name__ == "__main__":
-    speed, time = _results("pretraining.json"), _results("equal_time.json")
+    speed, time = results("pretraining.json"), results("equal_time.json")
     made = "\n".join([*table(speed), "", *equal_time_table(time)]) + "\n"
     print(made)
     if "--write" in sys.argv:

@@ -16,7 +16,6 @@ logger = logging.getLogger(__name__)
 SAMPLE = Path(__file__).parent / "sample"
 
 VOCAB_SIZE = 12_000  # 5,000 of them are the alphabets of 104 languages and the special pieces
-STEPS = 3_600
 
 # Shown as pieces in the report.
 SENTENCES = {
@@ -43,7 +42,7 @@ MASKED = (
 )
 
 
-def run_demo(out: Path, *, steps: int = STEPS) -> None:
+def run_demo(out: Path, *, steps: int) -> None:
     """Build a vocabulary and a corpus, pretrain, fill masks, write the report.
 
     Args:

@@ -14,7 +14,7 @@ def test_all_stages(tmp_path, capsys):
     assert all(text in printed for text in MASKED)
     assert str(out / "run" / "report.html") in printed.splitlines()[-4]
     with pytest.raises(InputError, match="already there"):
-        run_demo(out)
+        run_demo(out, steps=2)
 
 
 def test_the_sample_is_what_its_readme_says():

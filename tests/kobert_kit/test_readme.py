@@ -37,7 +37,7 @@ def test_both_languages_have_the_same_code(english, korean):
     ]
 
 
-@pytest.mark.parametrize("name", ["vocabulary", "corpus", "pretraining"])
+@pytest.mark.parametrize("name", ["vocabulary", "corpus", "pretraining", "models"])
 def test_the_tables_are_those_of_the_results(name):
     made = run([sys.executable, f"benchmarks/{name}_table.py"], ROOT).strip()
     for page in (f"docs/{name}.md", f"docs/{name}.ko.md"):

@@ -93,6 +93,11 @@ def test_no_special_token_is_read_from_text(vocabulary, name):
     assert not specials & {*vocabulary.encode(f"서울 {name} 학교")}
 
 
+def test_text_that_looks_like_a_special_token_is_cut_up():
+    vocabulary = TokenizerVocabulary(byte_level().to_str(), {})
+    assert vocabulary.decode(vocabulary.encode("서울 <mask> 학교")).strip() == "서울 <mask> 학교"
+
+
 @given(st.text())
 def test_any_text_has_ids_without_special_ones(vocabulary, text):
     ids = vocabulary.encode(text)
