@@ -12,7 +12,8 @@ dropout and without. The contenders take turns in one process, with the same bat
     ours, packed     the texts end to end in one row, which stock attention would let leak
     ours, packed, norms     with our norms too
 
-tokens/s counts tokens of text, and seconds of the clock. The table goes to ``benchmarks/results/drop_in.json``.
+tokens/s counts tokens of text, in seconds of the clock. The table goes to
+``benchmarks/results/drop_in.json``.
 """
 
 import argparse

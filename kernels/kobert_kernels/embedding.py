@@ -216,7 +216,7 @@ def embedding_reference(
     y = functional.layer_norm(z, words.shape[1:], *affine, eps)
     if seed is not None and dropout > 0.0:
         keep = keep_rows(seed, tokens.shape[0], words.shape[1], dropout)
-        y = torch.where(keep, y * keep_scale(dropout), 0.0)
+        y = y * (keep.to(dtype) * keep_scale(dropout))
     return y.to(autocast_dtype(words))
 
 

@@ -155,7 +155,7 @@ def layer_norm_reference(
     width = x.shape[-1]
     if seed is not None and dropout > 0.0:
         keep = keep_rows(seed, x.numel() // max(width, 1), width, dropout).view(x.shape)
-        z = torch.where(keep, z * keep_scale(dropout), 0.0)
+        z = z * (keep.to(dtype) * keep_scale(dropout))
     if residual is not None:
         z = residual.to(dtype) + z
     affine = (weight.to(dtype), None if bias is None else bias.to(dtype))

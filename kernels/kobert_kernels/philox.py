@@ -92,50 +92,56 @@ def philox(
     k0, k1 = seed & _LOW, (seed >> 32) & _LOW
     for _ in range(rounds):
         # int64 products wrap modulo 2^64, which keeps both 32-bit halves intact; the mask removes
-        # the copies of the sign bit that an arithmetic shift brings in.
+        # the copies of the sign bit that an arithmetic shift brings in, and the high half of c1
+        # and c3, whose low half is the word.
         a, b = c0 * _MULTIPLIERS[0], c2 * _MULTIPLIERS[1]
-        c0 = ((b >> 32) & _LOW) ^ c1 ^ k0
-        c2 = ((a >> 32) & _LOW) ^ c3 ^ k1
-        c1, c3 = b & _LOW, a & _LOW
+        c0 = ((b >> 32) ^ c1 ^ k0) & _LOW
+        c2 = ((a >> 32) ^ c3 ^ k1) & _LOW
+        c1, c3 = b, a
         k0, k1 = (k0 + _KEY_STEPS[0]) & _LOW, (k1 + _KEY_STEPS[1]) & _LOW
-    return c0, c1, c2, c3
+    return c0, c1 & _LOW, c2, c3 & _LOW
 
 
-def _keep_lanes(seed: Tensor, block: Tensor, row: tuple[Tensor, ...], dropout: float) -> Tensor:
-    """True where a lane is kept: bool [R, B, 4, 2] (row, block, word, half).
+def _keep(
+    seed: Tensor, blocks: int, row: tuple[Tensor, ...], dropout: float, *, together: int
+) -> Tensor:
+    """True where a lane is kept: bool [R, 8 B].
 
     Args:
         seed: int64 of shape [1].
-        block: [B], the first counter word.
+        blocks: B, the values of the first counter word.
         row: the other three, each [R].
         dropout: probability of dropping a lane.
+        together: blocks whose first words stand side by side, then their second ones, and so on.
     """
     if seed.device.type != "cpu" or torch.compiler.is_compiling():
-        return _lanes(seed, block, row, dropout)
-    lanes = torch.empty((row[0].shape[0], block.shape[0], 4, 2), dtype=torch.bool)
-    step = max(1, COUNTERS_AT_ONCE // max(block.shape[0], 1))
+        return _lanes(seed, blocks, row, dropout, together)
+    lanes = torch.empty((row[0].shape[0], 8 * blocks), dtype=torch.bool)
+    step = max(1, COUNTERS_AT_ONCE // max(blocks, 1))
     for first in range(0, lanes.shape[0], step):
         rows = slice(first, first + step)
-        lanes[rows] = _lanes(seed, block, tuple(word[rows] for word in row), dropout)
+        lanes[rows] = _lanes(seed, blocks, tuple(word[rows] for word in row), dropout, together)
     return lanes
 
 
-def _lanes(seed: Tensor, block: Tensor, row: tuple[Tensor, ...], dropout: float) -> Tensor:
+def _lanes(
+    seed: Tensor, blocks: int, row: tuple[Tensor, ...], dropout: float, together: int
+) -> Tensor:
     c1, c2, c3 = (word[:, None] for word in row)
-    words = torch.stack([w.to(torch.int32) for w in philox(seed, (block, c1, c2, c3))], dim=-1)
+    found = philox(seed, (torch.arange(blocks, device=seed.device), c1, c2, c3))
+    shape = (row[0].shape[0], blocks // together, together)
+    words = torch.stack([word.to(torch.int32).view(shape) for word in found], dim=2)
     # Sixteen bits at a time, the low half first; torch compares them as signed, so both sides are
     # moved down by 2^15.
-    lanes = (words.view(torch.int16) ^ -32768) >= threshold(dropout) - 32768
-    return lanes.view(*lanes.shape[:-1], 4, 2)
+    return (words.flatten(1).view(torch.int16) ^ -32768) >= threshold(dropout) - 32768
 
 
 def keep_rows(seed: Tensor, rows: int, width: int, dropout: float) -> Tensor:
     """The mask of a matrix: bool [R, N], true where an element is kept."""
-    block = torch.arange(-(-width // 8), device=seed.device)
     row = torch.arange(rows, device=seed.device)
     mark = torch.full_like(row, _ROWS_MARK)
-    lanes = _keep_lanes(seed, block, (row & _LOW, row >> 32, mark), dropout)
-    return lanes.flatten(1)[:, :width]
+    blocks = -(-width // 8)
+    return _keep(seed, blocks, (row & _LOW, row >> 32, mark), dropout, together=1)[:, :width]
 
 
 def keep_scores(seed: Tensor, sequences: Tensor, heads: int, length: int, dropout: float) -> Tensor:
@@ -148,15 +154,12 @@ def keep_scores(seed: Tensor, sequences: Tensor, heads: int, length: int, dropou
         length: L.
         dropout: probability of dropping a score.
     """
-    groups = -(-length // KEYS_PER_GROUP)
-    block = torch.arange(4 * groups, device=seed.device)
+    blocks = 4 * -(-length // KEYS_PER_GROUP)
     query = torch.arange(length, device=seed.device)
     head = torch.arange(heads, device=seed.device)[:, None]
     shape = (sequences.shape[0], heads, length)
     row = tuple(word.expand(shape).flatten() for word in (query, head, sequences[:, None, None]))
-    lanes = _keep_lanes(seed, block, row, dropout)
-    lanes = lanes.view(*shape, groups, 4, 4, 2)  # block = (group, pair)
-    return lanes.transpose(4, 5).flatten(3)[..., :length]
+    return _keep(seed, blocks, row, dropout, together=4).view(*shape, 8 * blocks)[..., :length]
 
 
 # Triton
