@@ -104,10 +104,9 @@ class MaskedScorer:
                     [place for _, place in asked],
                 )
                 bar.update(len(group))
-        ends = np.cumsum([len(own) for own in inside])
-        parts = np.split(found.numpy(), ends[:-1])
+        parts = found.split([len(own) for own in inside])
         return [
-            MaskedScores([encoding.tokens[place] for place in own], part, len(text))
+            MaskedScores([encoding.tokens[place] for place in own], part.numpy(), len(text))
             for text, encoding, own, part in zip(texts, encodings, inside, parts, strict=True)
         ]
 

@@ -187,6 +187,10 @@ def test_each_token_is_scored_with_only_itself_masked(masked):
         )
 
 
+def test_no_text_gives_no_scores(masked):
+    assert MaskedScorer(masked[1], device="cpu").score([]) == []
+
+
 def test_perplexity_and_bits_are_means_of_the_same_scores(masked):
     theirs, folder = masked
     found = MaskedScorer(folder, device="cpu").score(SCORED)
