@@ -69,13 +69,14 @@ def test_a_run_that_is_killed_at_any_moment_goes_on(trained):
     moments = [f"{kind}-{random.integers(1, events[kind])}" for kind in kinds]
     moments.append("save-3")  # of the first checkpoint: the run then has nothing to go on from
     fell = []
-    for moment in moments:
-        run, done = trained(moment, moment)
+    for place, moment in enumerate(moments):
+        name = f"{place} {moment}"  # a moment may be drawn twice
+        run, done = trained(name, moment)
         assert done.returncode == -signal.SIGKILL, done.stderr
         fell.append(done.stdout.rpartition("\n")[2])
         assert fell[-1] == "in a save" or moment.startswith("any"), fell
         begun = run.exists()
-        run, done = trained(moment, "any-0", *(["--resume"] if begun else []))
+        run, done = trained(name, "any-0", *(["--resume"] if begun else []))
         assert done.returncode == 0, done.stderr
         assert weights(run) == weights(whole)
         left = {path.name for path in (run / "checkpoints").iterdir()}
