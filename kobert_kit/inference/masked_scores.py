@@ -20,6 +20,8 @@ from kobert_kit.inference.packs import TOKENS, Pack, Tokens, by_length
 from kobert_kit.tokenizer_file import mask_of, read_tokenizer
 from kobert_vocab.errors import InputError
 
+LOGITS = 1 << 27  # at a time, 512 MB: short texts have many masked positions to a pack
+
 
 @dataclass(frozen=True)
 class MaskedScores:
@@ -104,7 +106,7 @@ class MaskedScorer:
                     [place for _, place in asked],
                 )
                 bar.update(len(group))
-        parts = found.split([len(own) for own in inside])
+        parts = torch.split(found, [len(own) for own in inside])
         return [
             MaskedScores([encoding.tokens[place] for place in own], part.numpy(), len(text))
             for text, encoding, own, part in zip(texts, encodings, inside, parts, strict=True)
@@ -127,6 +129,12 @@ class MaskedScorer:
         hidden = pack.tokens[masked].long()
         pack.tokens[masked] = self._mask
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
-            logits = self._model.masked_logits(self._model.encoder(**vars(pack)), masked)
-        scores = logits.float().log_softmax(1)
-        return scores.gather(1, hidden[:, None]).squeeze(1).cpu()
+            x = self._model.encoder(**vars(pack))
+            rows = max(1, LOGITS // self._model.config.vocab_size)
+            scores = [
+                self._model.masked_logits(x, some).float().log_softmax(1).gather(1, words[:, None])
+                for some, words in zip(
+                    torch.split(masked, rows), torch.split(hidden, rows), strict=True
+                )
+            ]
+        return torch.cat(scores).squeeze(1).cpu()

@@ -15,6 +15,7 @@ from kobert_kit.encoder import Encoder
 from kobert_kit.encoder.huggingface.hub import local_folder
 from kobert_kit.inference.packs import TOKENS, Pack, Tokens, by_length
 from kobert_kit.tokenizer_file import read_tokenizer
+from kobert_vocab.errors import InputError
 
 logger = logging.getLogger(__name__)
 Pooling = Literal["mean", "first"]
@@ -64,6 +65,9 @@ class TextEncoder:
             pooling: the mean of the vectors of all tokens, or that of the first one, ``[CLS]``.
             normalise: make each vector's length 1, so that their products are cosines.
             progress: show a bar, on a terminal.
+
+        Raises:
+            InputError: a text has no token, not even one that is put around it.
         """
         sequences = self._tokens(texts)
         found = torch.empty(len(texts), self.encoder.config.hidden_size)
@@ -81,6 +85,9 @@ class TextEncoder:
 
     def _tokens(self, texts: Sequence[str]) -> list[Tokens]:
         encodings = self.tokenizer.encode_batch(list(texts))
+        for text, encoding in zip(texts, encodings, strict=True):
+            if not encoding.ids:  # of a tokenizer that puts nothing around a text
+                raise InputError(f"the text {text!r} has no token; leave it out")
         cut = sum(bool(encoding.overflowing) for encoding in encodings)
         if cut:
             longest = self.encoder.config.max_positions

@@ -20,7 +20,7 @@ from transformers import (
 )
 from transformers import PreTrainedTokenizerFast as Fast
 
-from kobert_kit.inference import MaskedScorer, TextEncoder
+from kobert_kit.inference import MaskedScorer, TextEncoder, masked_scores
 from kobert_kit.inference.masked_scores import pseudo_perplexity
 from kobert_kit.inference.packs import Pack, Tokens, by_length
 from kobert_vocab.errors import InputError
@@ -109,6 +109,15 @@ def test_no_text_gives_no_vector(folder):
     assert TextEncoder(folder, device="cpu").encode([]).shape == (0, 32)
 
 
+@pytest.mark.parametrize("pooling", ["mean", "first"])
+def test_a_text_without_any_token_has_no_vector(folder, pooling):
+    path = folder / "tokenizer.json"
+    raw = json.loads(path.read_text())
+    path.write_text(json.dumps(raw | {"post_processor": None}))
+    with pytest.raises(InputError, match="the text '' has no token; leave it out"):
+        TextEncoder(folder, device="cpu").encode(["가", ""], pooling=pooling)
+
+
 @pytest.mark.parametrize("content", ["{", "{}", "[]", '{"version": "1.0"}'])
 def test_a_tokenizer_that_is_none(folder, content):
     (folder / "tokenizer.json").write_text(content)
@@ -185,6 +194,18 @@ def test_each_token_is_scored_with_only_itself_masked(masked):
         np.testing.assert_allclose(
             scores.log_probabilities, expected(theirs, letters), rtol=1e-4, atol=1e-5
         )
+
+
+def test_logits_are_made_of_a_few_places_at_a_time(masked, monkeypatch):
+    scorer = MaskedScorer(masked[1], device="cpu")
+    whole = scorer.score(SCORED)
+    monkeypatch.setattr(masked_scores, "LOGITS", 2 * SHAPE["vocab_size"])
+    rows = []
+    head = scorer._model.masked_language
+    head.register_forward_hook(lambda module, given, logits: rows.append(len(logits)))
+    for one, other in zip(scorer.score(SCORED), whole, strict=True):
+        np.testing.assert_allclose(one.log_probabilities, other.log_probabilities, atol=1e-5)
+    assert max(rows) == 2
 
 
 def test_no_text_gives_no_scores(masked):
