@@ -9,10 +9,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedConfig
 
+from kobert_kit.encoder import config as encoder_config
 from kobert_vocab.errors import InputError
-
-_AFTER_PADDING = ("roberta", "xlm-roberta")
-"""Families whose first position comes after the id of padding: fairseq numbered them so."""
 
 
 def packed(documents: Sequence[Sequence[int]], config: PreTrainedConfig) -> dict[str, Tensor | int]:
@@ -58,4 +56,4 @@ def packed(documents: Sequence[Sequence[int]], config: PreTrainedConfig) -> dict
 
 def first_position(config: PreTrainedConfig) -> int:
     """The position of a document's first token."""
-    return config.pad_token_id + 1 if config.model_type in _AFTER_PADDING else 0
+    return encoder_config.first_position(config.model_type, config.pad_token_id)

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from transformers import CamembertConfig
 
 from kobert_kit.drop_in import FAMILIES, leak, packed, use_kobert_kernels
 from kobert_vocab.errors import InputError
@@ -146,6 +147,11 @@ def test_packed_positions_begin_where_the_model_does(family, first, model_of):
     assert batch["cu_seq_lens_q"].tolist() == batch["cu_seq_lens_k"].tolist() == [0, 3, 4]
     assert batch["cu_seq_lens_q"].dtype == torch.int32
     assert batch["max_length_q"] == batch["max_length_k"] == 3
+
+
+def test_packed_positions_of_camembert_come_after_padding():
+    batch = packed([[7, 8], [5]], CamembertConfig(pad_token_id=1))
+    assert batch["position_ids"].tolist() == [[2, 3, 2]]
 
 
 @pytest.mark.parametrize(("family", "room"), [("bert", 90), ("xlm-roberta", 88)])
