@@ -104,9 +104,9 @@ def _with_vocabulary(
 
 
 def _check_pieces(vocabulary: AnyVocabulary, tokenizer: Tokenizer, vocab: Path) -> None:
-    for number in range(min(len(vocabulary), tokenizer.get_vocab_size())):
+    for number in range(len(vocabulary)):
         own, theirs = vocabulary.token(number), tokenizer.id_to_token(number)
-        if own != theirs:
+        if theirs is not None and own != theirs:  # it may have gaps, and an end
             raise InputError(
                 f"{vocab}: piece {number} is {own!r}, in the model of --from {theirs!r}; take its "
                 "own vocabulary, or one that extends it: kobert vocab extend"

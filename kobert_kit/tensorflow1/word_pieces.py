@@ -82,7 +82,7 @@ def read_tokenizer(folder: Path) -> WordPieces | None:
         return WordPieces(pieces=read_vocab_txt(folder / VOCAB), case=None)
     raw = read_json(path)
     model = raw.get("model")
-    if not isinstance(model, dict) or model.get("type") != "WordPiece":
+    if not isinstance(model, dict) or not _is_word_piece(model):
         return None
     if model.get("continuing_subword_prefix") != INSIDE:
         raise InputError(f"{path}: pieces inside words do not begin with ##, as Google's code asks")
@@ -90,6 +90,12 @@ def read_tokenizer(folder: Path) -> WordPieces | None:
     lowers = normalizer.get("lowercase") if isinstance(normalizer, dict) else None
     case: Case | None = None if lowers is None else "uncased" if lowers else "cased"
     return WordPieces(pieces=_in_order(raw, path), case=case)
+
+
+def _is_word_piece(model: dict[str, Any]) -> bool:
+    kind = model.get("type")
+    # Files of 2020 name no type, that of bert-base-uncased for one; no other model has this limit.
+    return kind == "WordPiece" or (kind is None and "max_input_chars_per_word" in model)
 
 
 def write_vocab_txt(folder: Path, pieces: tuple[str, ...]) -> None:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import logging
+import shutil
 import tomllib
 
 import numpy as np
@@ -245,6 +246,16 @@ def test_a_vocabulary_that_is_not_the_models_own(config, base, vocab_folder, tmp
         InputError, match=r"piece 700 is .*, in the model of --from .*; take its own"
     ):
         start(dataclasses.replace(config, vocab=other))
+
+
+def test_a_tokenizer_with_a_gap_among_its_ids_is_the_models_own(config, base, tmp_path):
+    gapped = tmp_path / "gapped"
+    shutil.copytree(base, gapped)
+    raw = json.loads((base / "tokenizer.json").read_text())
+    vocab = raw["model"]["vocab"]
+    del vocab[next(piece for piece, i in vocab.items() if i == 700)]
+    (gapped / "tokenizer.json").write_text(json.dumps(raw))
+    start(dataclasses.replace(config, from_=str(gapped), vocab=gapped))
 
 
 def test_padding_must_be_the_same_piece(config, base, tmp_path):

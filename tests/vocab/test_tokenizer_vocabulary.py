@@ -105,6 +105,35 @@ def test_any_text_has_ids_without_special_ones(vocabulary, text):
     assert all(0 <= i < len(vocabulary) for i in ids)
 
 
+def test_an_added_token_is_written_as_it_stands():
+    tokenizer = byte_level()
+    tokenizer.add_tokens(["   ", "·가"])  # ModernBERT has such for spaces
+    vocabulary = TokenizerVocabulary(tokenizer.to_str(), {})
+    ids = [tokenizer.token_to_id(token) for token in ("   ", "·가")]
+    assert [vocabulary.piece(i) for i in ids] == ["▁  ", "·가"]
+    assert vocabulary.starts_word[ids].tolist() == [True, False]
+    assert vocabulary.characters[ids].tolist() == [3, 2]
+
+
+def test_of_a_character_in_bytes_the_first_one_counts():
+    pieces = [*ROBERTA, *(f"<0x{byte:02X}>" for byte in range(256)), "▁", "가"]
+    model = models.BPE({p: i for i, p in enumerate(pieces)}, [], byte_fallback=True)
+    vocabulary = TokenizerVocabulary(Tokenizer(model).to_str(), {})
+    ids = vocabulary.encode("가한")  # mmBERT's is of this kind
+    assert len(ids) == 4
+    assert vocabulary.characters[ids].tolist() == [1, 1, 0, 0]
+
+
+def test_a_file_of_2020_that_names_no_type_of_its_model_is_read_alike(vocabulary, tokenizer):
+    raw = json.loads(tokenizer.to_str())
+    del raw["model"]["type"]
+    old = TokenizerVocabulary(json.dumps(raw), {})
+    assert [old.piece(i) for i in range(len(old))] == [
+        vocabulary.piece(i) for i in range(len(vocabulary))
+    ]
+    assert old.characters.tolist() == vocabulary.characters.tolist()
+
+
 def test_it_can_be_sent_to_another_process(vocabulary):
     again = pickle.loads(pickle.dumps(vocabulary))
     assert again.encode(TEXT[0]) == vocabulary.encode(TEXT[0])
@@ -146,12 +175,13 @@ def test_a_folder_of_either_kind_is_opened(trained, tmp_path):
         ("{", {}, "not a tokenizer"),
         ('{"version": "1.0"}', {}, "not a tokenizer"),
         (None, [], "not a table of settings"),
+        (None, None, r"tokenizer_config.json: not JSON"),
         (None, {"mask_token": "<gap>"}, 'no <gap>; name the mask token .* "mask_token"'),
     ],
 )
 def test_a_folder_that_cannot_be_used(tmp_path, content, names, message):
     (tmp_path / "tokenizer.json").write_text(word_piece().to_str() if content is None else content)
-    (tmp_path / "tokenizer_config.json").write_text(json.dumps(names))
+    (tmp_path / "tokenizer_config.json").write_text("{" if names is None else json.dumps(names))
     with pytest.raises(InputError, match=message):
         open_vocabulary(tmp_path)
     with pytest.raises(InputError, match="not a vocabulary"):

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +17,7 @@ from kobert_vocab.specials import CLS, MASK, PAD, SEP, UNK
 from kobert_vocab.vocabulary import Vocabulary
 
 TOKENIZER, CONFIG = "tokenizer.json", "tokenizer_config.json"
+_BYTE = re.compile("<0x([0-9A-F]{2})>")
 # What BERT and RoBERTa call them, where no file says it.
 _NAMES = {
     "pad": (PAD, "<pad>"),
@@ -127,7 +129,10 @@ class TokenizerVocabulary:
             goes_on = token.startswith(self._prefix)
             return token.removeprefix(self._prefix) if goes_on else f"▁{token}"
         if self._is_byte_level:
-            text = bytes(_BYTE_OF[char] for char in token).decode(errors="replace")
+            text = token
+            # Added tokens are written as they stand: ModernBERT has some for runs of spaces.
+            if piece_id not in self._added and _BYTE_OF.keys() >= set(token):
+                text = bytes(_BYTE_OF[char] for char in token).decode(errors="replace")
             return text.replace(" ", "▁", 1) if text.startswith(" ") else text
         return token
 
@@ -158,21 +163,29 @@ class TokenizerVocabulary:
         """For each id how many characters its piece stands for; the ▁ counts as a space.
 
         A WordPiece tokenizer writes none before punctuation, where it counts one too many. Of a
-        character in several byte-level pieces the first one counts.
+        character in several pieces of bytes the first one counts.
         """
         found = np.array([self._characters(i) for i in range(len(self))], dtype=np.int64)
         found[list(self._apart)] = 0
         return found
 
     def _characters(self, piece_id: int) -> int:
-        if not self._is_byte_level:
+        byte = _BYTE.fullmatch(self.token(piece_id)) if self._falls_back else None
+        if byte:
+            return int(not 0x80 <= int(byte[1], 16) <= 0xBF)
+        if not self._is_byte_level or piece_id in self._added:
             return len(self.piece(piece_id))
         # UTF-8's continuation bytes begin no character.
         return sum(not 0x80 <= _BYTE_OF.get(c, 0) <= 0xBF for c in self.token(piece_id))
 
     @cached_property
+    def _added(self) -> dict[int, Any]:
+        return dict(self._tokenizer.get_added_tokens_decoder())
+
+    @cached_property
     def _raw(self) -> dict[str, Any]:
-        raw: dict[str, Any] = json.loads(self._content)
+        # As it is written today: files of 2020, such as XLM-R's, name no type of their model.
+        raw: dict[str, Any] = json.loads(self._tokenizer.to_str())
         return raw
 
     @cached_property
@@ -182,14 +195,18 @@ class TokenizerVocabulary:
         return model.get("continuing_subword_prefix") if model["type"] == "WordPiece" else None
 
     @cached_property
+    def _falls_back(self) -> bool:
+        """Whether a character without a piece becomes pieces of bytes, ``<0xEA>``."""
+        return bool(self._raw["model"].get("byte_fallback"))
+
+    @cached_property
     def _is_byte_level(self) -> bool:
         return '"ByteLevel"' in json.dumps(self._raw.get("pre_tokenizer"))
 
     @cached_property
     def _apart(self) -> frozenset[int]:
         """Ids that stand for no text."""
-        added = self._tokenizer.get_added_tokens_decoder()
-        special = {i for i, token in added.items() if token.special}
+        special = {i for i, token in self._added.items() if token.special}
         gaps = {i for i in range(len(self)) if self._tokenizer.id_to_token(i) is None}
         named = {self.pad, self.unk, self.cls, self.sep, self.mask}
         return frozenset(special | gaps | named | set(self.unused))
@@ -224,7 +241,10 @@ def _names_in(path: Path) -> dict[str, str]:
     """The special tokens that a ``tokenizer_config.json`` names."""
     if not path.exists():
         return {}
-    raw = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not JSON ({error}); copy it again") from error
     if not isinstance(raw, dict):
         raise InputError(f"{path}: not a table of settings; copy it again")
     found = {role: raw.get(f"{role}_token") for role in _NAMES}

@@ -1,6 +1,7 @@
 import json
 
 import pytest
+from tokenizers import Tokenizer, models
 
 from kobert_kit.tensorflow1.word_pieces import read_tokenizer, read_vocab_txt, write_tokenizer
 from kobert_vocab.errors import InputError
@@ -95,3 +96,12 @@ def test_added_tokens_have_lines_too(tmp_path):
     (tmp_path / "tokenizer.json").write_text(bad)
     with pytest.raises(InputError, match="the piece 5 cannot stand in a line"):
         read_tokenizer(tmp_path)
+
+
+def test_a_file_of_2020_that_names_no_type_of_its_model_is_read(tmp_path):
+    vocab = {piece: number for number, piece in enumerate([*SPECIAL, "a"])}
+    Tokenizer(models.WordPiece(vocab, unk_token="[UNK]")).save(str(tmp_path / "tokenizer.json"))
+    raw = json.loads((tmp_path / "tokenizer.json").read_text())
+    del raw["model"]["type"]
+    (tmp_path / "tokenizer.json").write_text(json.dumps(raw))
+    assert read_tokenizer(tmp_path).pieces == (*SPECIAL, "a")
