@@ -20,7 +20,8 @@ MODEL_TYPES: dict[Family, tuple[str, ...]] = {
 """The architectures of `transformers` that a family computes; the first is its own."""
 ROBERTA = ("roberta", "xlm-roberta", "camembert")
 MOST = 1 << 24  # of any size: no matrix then has more elements than an int64 counts
-MOST_POSITIONS = 1 << 20  # ModernBERT's angles are computed for all of them
+MOST_POSITIONS = 1 << 20
+MOST_ANGLES = 1 << 26  # ModernBERT's are computed for all positions: 64 for each of 2^20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,27 +89,25 @@ class EncoderConfig:
             known = ", ".join(MODEL_TYPES[self.family])
             raise InputError(f"model_type is {self.model_type!r}; {self.family} has {known}")
         self._check_sizes()
-        for name in ("hidden_dropout", "attention_dropout", "mlp_dropout"):
+        for name in ("hidden_dropout", "attention_dropout", "mlp_dropout", "norm_eps", "init_std"):
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}; it must lie in [0, 1)")
         for one in fields(self):
             value = getattr(self, one.name)
             if one.name in OF_THE_OTHER[self.family] and value != one.default:
                 raise InputError(f"{one.name} is {value}; family {self.family} has no such thing")
-        if self.global_every < 1 or self.window < 2:
-            raise InputError(
-                f"global_every is {self.global_every} and window {self.window}; "
-                "they must be at least 1 and 2"
-            )
+        if self.window < 2:
+            raise InputError(f"window is {self.window}; it must be at least 2")
         if min(self.global_rotary_base, self.local_rotary_base) <= 1:
             raise InputError("global_rotary_base and local_rotary_base must be above 1")
 
     def _check_sizes(self) -> None:
         sizes = ("vocab_size", "hidden_size", "layers", "heads", "intermediate_size")
-        for name in (*sizes, "embedding_width", "segments", "max_positions"):
+        others = ("embedding_width", "segments", "max_positions", "global_every", "window")
+        for name in (*sizes, *others):
             most = MOST_POSITIONS if name == "max_positions" else MOST
             size = getattr(self, name)
-            if not isinstance(size, int) or not 1 <= size <= most:
+            if type(size) is not int or not 1 <= size <= most:  # nor True, which is 1
                 raise InputError(
                     f"{name} is {size!r}; it must be a whole number between 1 and {most}"
                 )
@@ -121,9 +120,14 @@ class EncoderConfig:
                 f"hidden_size {self.hidden_size} over {self.heads} heads gives a head size of "
                 f"{self.head_size}; rotary positions turn pairs, so it must be even"
             )
-        if not 0 <= self.pad_id < self.vocab_size:
+        if self.family == "modern" and self.max_positions * self.head_size > MOST_ANGLES:
             raise InputError(
-                f"pad_id is {self.pad_id}; the vocabulary has the ids 0 to {self.vocab_size - 1}"
+                f"max_positions is {self.max_positions}, with a head size of {self.head_size}; "
+                f"their product must be at most {MOST_ANGLES}"
+            )
+        if type(self.pad_id) is not int or not 0 <= self.pad_id < self.vocab_size:
+            raise InputError(
+                f"pad_id is {self.pad_id!r}; the vocabulary has the ids 0 to {self.vocab_size - 1}"
             )
 
     @property

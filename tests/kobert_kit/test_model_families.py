@@ -221,13 +221,16 @@ def test_a_bare_encoder_goes_through_us_and_back(name, tmp_path):
         assert torch.equal(tensor, loaded.state_dict()[key]), key
 
 
-def test_a_model_with_a_head_of_another_task_lends_its_encoder(tmp_path):
-    config = transformers.BertConfig(**CLASSIC, num_labels=4)
-    theirs = transformers.BertForSequenceClassification(config).eval()
+@pytest.mark.parametrize(
+    ("kind", "task"), [("Bert", "SequenceClassification"), ("Electra", "MultipleChoice")]
+)
+def test_a_model_with_a_head_of_another_task_lends_its_encoder(tmp_path, kind, task):
+    config = getattr(transformers, f"{kind}Config")(**CLASSIC, num_labels=4)
+    theirs = getattr(transformers, f"{kind}For{task}")(config).eval()
     theirs.save_pretrained(tmp_path)
     batch = packed(two_segments=True)
     with torch.no_grad():
-        found = theirs.bert(**inputs_of(theirs, batch[0], batch[2])).last_hidden_state
+        found = theirs.base_model(**inputs_of(theirs, batch[0], batch[2])).last_hidden_state
         assert_close(Encoder.from_pretrained(tmp_path)(*batch), unpadded(found), "vectors")
 
 

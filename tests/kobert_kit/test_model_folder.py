@@ -60,7 +60,7 @@ def refused(folder, match, load=PretrainingModel):
     ("settings", "message"),
     [
         ({"model_type": "t5"}, "model_type is 't5'; what can be loaded is bert, roberta"),
-        ({"model_type": None}, "model_type is None"),
+        ({"model_type": None}, "model_type is None; what .* is bert, .*; files of 2019 name none"),
         ({"model_type": ["bert"]}, "model_type is"),
         ({"hidden_act": "relu"}, "hidden_act is 'relu'"),
         ({"position_embedding_type": "relative_key"}, "position_embedding_type"),
@@ -73,9 +73,14 @@ def refused(folder, match, load=PretrainingModel):
         ({"hidden_size": 1 << 40}, "hidden_size is 1099511627776"),
         ({"hidden_size": "32"}, "hidden_size is '32'; it must be a whole number between 1 and"),
         ({"hidden_size": 32.5}, "hidden_size is 32.5; it must be a whole number"),
+        ({"type_vocab_size": True}, "segments is True; it must be a whole number"),
+        ({"layer_norm_eps": "1e-12"}, "wrong type"),
+        ({"layer_norm_eps": -1e-12}, "norm_eps is -1e-12; it must lie in"),
+        ({"layer_norm_eps": float("nan")}, "norm_eps is nan"),
         ({"max_position_embeddings": 1 << 40}, "max_positions is"),
         ({"pad_token_id": 50}, "pad_id is 50; the vocabulary has the ids 0 to 49"),
-        ({"pad_token_id": None}, "wrong type"),
+        ({"pad_token_id": None}, "pad_id is None; the vocabulary has the ids 0 to 49"),
+        ({"pad_token_id": 0.0}, "pad_id is 0.0"),
         ({"num_hidden_layers": 1_000_000}, "1000000 layers, the weights have less"),
         ({"num_hidden_layers": 3}, "the weights lack bert.encoder.layer.2"),
         ({"num_hidden_layers": 1}, "bert.encoder.layer.1.* has no place in a bert of 1 layers"),
@@ -153,6 +158,13 @@ def test_a_decoder_of_its_own_is_not_taken_for_the_tied_one(folder, theirs):
     refused(folder, "cls.predictions.decoder.weight is not bert.embeddings.word_embeddings.weight")
 
 
+def test_nor_is_it_in_a_file_that_leaves_the_prefix_out(folder):
+    weights = {k.removeprefix("bert."): w for k, w in load_file(folder / WEIGHTS).items()}
+    words = weights["embeddings.word_embeddings.weight"]
+    rewrite(folder, weights | {"cls.predictions.decoder.weight": words + 1})
+    refused(folder, "cls.predictions.decoder.weight is not embeddings.word_embeddings.weight")
+
+
 def test_a_bias_that_only_its_copy_holds_is_found(folder):
     model = PretrainingModel.from_pretrained(folder)
     weights = load_file(folder / WEIGHTS)
@@ -197,6 +209,43 @@ def test_pytorch_files_old_and_older(folder, archive):
     assert_same(model, folder)
     path.write_bytes(path.read_bytes()[:-1000])
     refused(folder, "pytorch_model.bin: broken or not plain weights")
+
+
+def test_matrices_stored_the_other_way_round_are_read(folder):
+    model = PretrainingModel.from_pretrained(folder)
+    weights = load_file(folder / WEIGHTS)
+    (folder / WEIGHTS).unlink()
+    turned = {name: w.T.contiguous().T if w.dim() == 2 else w for name, w in weights.items()}
+    torch.save(turned, folder / "pytorch_model.bin")
+    assert_same(model, folder)
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.float8_e4m3fn, torch.complex64])
+def test_weights_that_are_no_plain_floats(folder, dtype):
+    weights = load_file(folder / WEIGHTS)
+    name = "bert.encoder.layer.1.output.dense.weight"
+    rewrite(folder, weights | {name: weights[name].to(dtype)})
+    refused(folder, f"{name} is of {dtype}; only floats of 16, 32 or 64 bits")
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_weights_in_other_floats(folder, dtype):
+    weights = {name: tensor.to(dtype) for name, tensor in load_file(folder / WEIGHTS).items()}
+    rewrite(folder, weights)
+    words = PretrainingModel.from_pretrained(folder).encoder.embeddings.words.weight
+    assert torch.equal(words, weights["bert.embeddings.word_embeddings.weight"].float())
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+@pytest.mark.parametrize("archive", [True, False])
+def test_a_pickle_with_a_wrong_byte(folder, archive):
+    (folder / WEIGHTS).unlink()
+    path = folder / "pytorch_model.bin"
+    torch.save({"a": torch.zeros(3)}, path, _use_new_zipfile_serialization=archive)
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 8]) + whole[place + 1 :])
+        refused(folder, "pytorch_model.bin: |the weights have less")
 
 
 class Code:

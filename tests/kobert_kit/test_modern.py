@@ -257,7 +257,7 @@ def test_there_is_no_next_sentence():
         ({"family": "bert", "model_type": ""}, "window is 16; family bert has no such thing"),
         ({"segments": 3}, "segments is 3; family modern"),
         ({"family": "old"}, "family is 'old'; it must be one of bert, modern"),
-        ({"window": 1}, "they must be at least 1 and 2"),
+        ({"window": 1}, "window is 1; it must be at least 2"),
         ({"global_every": 0}, "global_every is 0"),
         ({"local_rotary_base": 1.0}, "must be above 1"),
         ({"mlp_dropout": 1.0}, "mlp_dropout is 1.0"),

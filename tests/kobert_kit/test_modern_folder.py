@@ -186,13 +186,20 @@ SCALED = {"rope_type": "yarn", "factor": 4.0, "rope_theta": 10_000.0}
         ({"layer_types": [SLIDING, FULL, FULL, FULL, FULL]}, "layer_types is"),
         ({"layer_types": [FULL] * 4}, "only 5 layers can be loaded"),
         ({"layer_types": None, "global_attn_every_n_layers": 0}, "global_every is 0"),
-        ({"local_attention": "10"}, "wrong type"),
+        ({"local_attention": "10"}, "window is '10'; it must be a whole number"),
         ({"rope_parameters": None, "local_rope_theta": None}, "wrong type"),
         ({"num_attention_heads": 5}, "5 heads cannot share"),
         ({"intermediate_size": 41}, r"mlp.Wi.weight is \(80, 32\), .*\(82, 32\)"),
         ({"vocab_size": 51}, "tok_embeddings.weight is"),
         ({"num_hidden_layers": 6, "layer_types": None}, "the weights lack model.layers.5"),
         ({"num_attention_heads": 32}, "a head size of 1; .* must be even"),
+        ({"local_attention": 1 << 70}, "window is 1180591620717411303424; it must be"),
+        ({"layer_types": None, "global_attn_every_n_layers": 1e999}, "global_every is inf"),
+        ({"norm_eps": "1e-6"}, "wrong type"),
+        (
+            {"hidden_size": 1 << 16, "max_position_embeddings": 1 << 20},
+            "max_positions is 1048576, with a head size of 32768; their product must be at most",
+        ),
     ],
 )
 def test_a_folder_that_is_not_ours_to_load(folder, new, message):

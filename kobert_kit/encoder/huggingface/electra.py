@@ -17,5 +17,5 @@ ELECTRA = TensorNames(
         "discriminator.replaced": "discriminator_predictions.dense_prediction",
     },
     copies={"generator_lm_head.weight": "electra.embeddings.word_embeddings.weight"},
-    not_ours=NOT_OURS,
+    not_ours=(*NOT_OURS, "sequence_summary."),
 )

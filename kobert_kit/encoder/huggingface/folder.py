@@ -29,6 +29,8 @@ from kobert_vocab.errors import InputError
 
 CONFIG = "config.json"
 Module = TypeVar("Module", bound=nn.Module)
+# Quantised weights mean nothing without their scales.
+_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 @dataclass(frozen=True)
@@ -109,12 +111,13 @@ def _read_config(path: Path) -> EncoderConfig:
         raw = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise InputError(f"{path.parent}: not a model folder (no {CONFIG})") from error
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not JSON ({error})") from error
     kind = raw.get("model_type") if isinstance(raw, dict) else None
     if not isinstance(kind, str) or kind not in ARCHITECTURES:
         known = ", ".join(ARCHITECTURES)
-        raise InputError(f"{path}: model_type is {kind!r}; what can be loaded is {known}")
+        hint = "; files of 2019 name none: add what it is" if kind is None else ""
+        raise InputError(f"{path}: model_type is {kind!r}; what can be loaded is {known}{hint}")
     require(raw, path, {"quantization_config": None})
     try:
         config = ARCHITECTURES[kind].from_json(raw, path)
@@ -196,11 +199,13 @@ class OpenFolder:
     def _check_rest(self, used: set[str]) -> None:
         """That no tensor would be lost which belongs to the model."""
         for name in sorted(self._stored.keys() - used):
-            original = self._stored.get(self._names.copies.get(name, ""))
+            first = self._names.copies.get(name, "")
+            first = first.removeprefix(self._names.prefix) if self._bare else first
+            original = self._stored.get(first)
             if original is not None:
                 if not torch.equal(original.read(), self._stored[name].read()):
                     raise InputError(
-                        f"{self.path}: {name} is not {self._names.copies[name]}; "
+                        f"{self.path}: {name} is not {first}; "
                         "only models can be loaded in which they are one"
                     )
             elif name not in self._names.copies and not self._names.may_leave(name):
@@ -214,4 +219,10 @@ class OpenFolder:
         for name, part in zip(names, tensor.chunk(len(names)), strict=True):
             found = self._found(name)
             assert found is not None  # it was checked
-            part.copy_(found.read())
+            given = found.read()
+            if given.dtype not in _DTYPES:
+                raise InputError(
+                    f"{self.path}: {name} is of {given.dtype}; only floats of 16, 32 or 64 "
+                    "bits can be loaded: save the model in float32"
+                )
+            part.copy_(given)

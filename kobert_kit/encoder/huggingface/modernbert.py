@@ -123,15 +123,15 @@ def _layer_types(layers: int, every: int) -> list[str]:
 
 
 def _global_every(raw: Raw, path: Path) -> int:
-    layers, old = raw["num_hidden_layers"], raw.get("global_attn_every_n_layers", 3)
-    kinds = raw.get("layer_types")
+    layers, kinds = raw["num_hidden_layers"], raw.get("layer_types")
+    old: int = raw.get("global_attn_every_n_layers", 3)
     if kinds is None:
-        return int(old)
+        return old
     second = kinds.index(_GLOBAL, 1) if _GLOBAL in kinds[1:] else layers
     # The old number first: where only the first layer sees all, many numbers fit.
     for every in (old, second):
         if every >= 1 and kinds == _layer_types(len(kinds), every) and len(kinds) == layers:
-            return int(every)
+            return every
     raise InputError(
         f"{path}: layer_types is {kinds!r}; only {layers} layers can be loaded of which the first "
         f"and every n-th after it is {_GLOBAL!r} and the others are {_LOCAL!r}"

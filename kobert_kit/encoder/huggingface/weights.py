@@ -2,6 +2,7 @@
 
 import json
 import re
+import struct
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -17,6 +18,11 @@ from torch import Tensor
 from kobert_vocab.errors import InputError
 
 WHOLE, INDEX, OLD = "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"
+# What torch's reader raises for a byte that is wrong: it trips over it wherever it stands.
+_BROKEN_PICKLE = (
+    *(AssertionError, AttributeError, EOFError, LookupError, OSError, RuntimeError, TypeError),
+    *(UnpicklingError, ValueError, struct.error, zipfile.BadZipFile),
+)
 
 
 @dataclass(frozen=True)
@@ -96,7 +102,7 @@ def _of_pickle(path: Path) -> Stored:
         weights = torch.load(
             path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
         )
-    except (EOFError, OSError, RuntimeError, UnpicklingError, ValueError) as error:
+    except _BROKEN_PICKLE as error:
         reason = str(error).splitlines()[0] if str(error) else "it ends too early"
         raise InputError(f"{path}: broken or not plain weights ({reason})") from error
     if not isinstance(weights, dict) or not all(
@@ -104,8 +110,9 @@ def _of_pickle(path: Path) -> Stored:
     ):
         raise InputError(f"{path}: not a table of tensors by name")
     for name, tensor in weights.items():
-        # A few bytes can claim to be a tensor of any size by repeating themselves.
-        if not tensor.is_contiguous():
+        # A few bytes can claim to be a tensor of any size by repeating themselves. Rows and columns
+        # may be the other way round: matrices that came from TensorFlow were stored so.
+        if tensor.nbytes > tensor.untyped_storage().nbytes():
             raise InputError(f"{path}: {name} is no plain tensor")
     return {
         name: StoredTensor(tuple(tensor.shape), tensor.detach) for name, tensor in weights.items()
