@@ -107,6 +107,7 @@ def test_a_model_comes_by_its_name_and_stays(hub, tmp_path):
     assert load(NAME, address, tmp_path / "cache", HF_HUB_OFFLINE="1") == expected
 
 
+@pytest.mark.parametrize("hub", ["model.safetensors"], indirect=True)
 def test_a_name_that_the_hub_does_not_know(hub, tmp_path):
     address, _, _ = hub
     said = load("klue/nothing", address, tmp_path / "cache")
