@@ -54,7 +54,10 @@ def _of_the_system(error: OSError) -> str:
     what = str(error.strerror or error) + (f": {error.filename}" if error.filename else "")
     if error.errno != errno.ENOSPC:
         return what
-    return f"{what}: free some and run the same command again; what is done is kept"
+    return (
+        f"{what}: free some and run the same command again, kobert pretrain with --resume; "
+        "what is done is kept"
+    )
 
 
 def main() -> None:

@@ -55,6 +55,24 @@ def load(
     Raises:
         InputError: the smallest batch cannot be shared out so.
     """
+    check_shares(batches, ranks=ranks, micro_batches=micro_batches)
+    yield from DataLoader(
+        _Shares(batches, rank, ranks, micro_batches or ranks),
+        batch_size=None,
+        sampler=steps,
+        num_workers=workers,
+        prefetch_factor=PREFETCHED if workers else None,
+        collate_fn=_as_it_is,
+        worker_init_fn=_leave_signals_to_the_parent,
+    )
+
+
+def check_shares(batches: Batches, *, ranks: int, micro_batches: int | None) -> None:
+    """See whether all batches can be shared out; see `load`.
+
+    Raises:
+        InputError: the smallest cannot.
+    """
     micro_batches = micro_batches or ranks
     smallest = batches.windows_of(0)
     parts, rest = divmod(smallest * micro_batches, batches.windows)
@@ -64,15 +82,6 @@ def load(
             f"{micro_batches} micro-batches in one of {batches.windows}; set --micro-batches to a "
             f"multiple of {ranks}, and windows to a multiple of that"
         )
-    yield from DataLoader(
-        _Shares(batches, rank, ranks, micro_batches),
-        batch_size=None,
-        sampler=steps,
-        num_workers=workers,
-        prefetch_factor=PREFETCHED if workers else None,
-        collate_fn=_as_it_is,
-        worker_init_fn=_leave_signals_to_the_parent,
-    )
 
 
 @contextmanager

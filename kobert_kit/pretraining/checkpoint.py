@@ -26,6 +26,7 @@ from kobert_kit.encoder import PretrainingModel
 from kobert_kit.encoder.huggingface.folder import write_folder
 from kobert_kit.pretraining.moving_average import MovingAverage
 from kobert_kit.pretraining.processes import like, whole
+from kobert_vocab.disk_errors import errors_of_the_disk
 from kobert_vocab.errors import InputError
 from kobert_vocab.new_folder import new_folder
 
@@ -130,9 +131,10 @@ class Saver:
         if not target.exists():
             with new_folder(target) as partial:
                 write_folder(partial, model.config, dict(weights))
-                save_file(dict(states), partial / OPTIMIZER)
-                if average is not None:
-                    save_file(dict(average), partial / AVERAGE)
+                with errors_of_the_disk(partial):
+                    save_file(dict(states), partial / OPTIMIZER)
+                    if average is not None:
+                        save_file(dict(average), partial / AVERAGE)
                 state = {
                     "progress": progress,
                     "identity": self._identity,

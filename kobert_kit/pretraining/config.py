@@ -86,8 +86,14 @@ class OptimizerConfig:
     and saved as the model."""
 
     def __post_init__(self) -> None:
-        if self.learning_rate <= 0:
-            raise InputError("optimizer.learning_rate must be above 0")
+        for name in ("learning_rate", "eps", "clip"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"optimizer.{name} is {getattr(self, name)}; it must be above 0")
+        for name in ("beta1", "beta2"):
+            if not 0 <= getattr(self, name) < 1:
+                raise InputError(f"optimizer.{name} is {getattr(self, name)}; it lies in [0, 1)")
+        if not self.weight_decay >= 0:
+            raise InputError(f"optimizer.weight_decay is {self.weight_decay}; at least 0")
         if not 0 <= self.warmup < 1:
             raise InputError(f"optimizer.warmup is {self.warmup}; it is a share, [0, 1)")
         if not 0 < self.decay <= 1:
@@ -185,6 +191,10 @@ class PretrainConfig:
             raise InputError("give --steps or --budget, and not both: one of them ends the run")
         if self.budget is not None:
             seconds_of(self.budget)
+        if self.seed.bit_length() > 63:
+            raise InputError(f"seed is {self.seed}; it must lie between -2^63 and 2^63")
+        if not self.model.init_std > 0:
+            raise InputError(f"model.init_std is {self.model.init_std}; it must be above 0")
         if self.loaders < 0:
             raise InputError(f"loaders is {self.loaders}; it must be at least 0")
         if self.leap is not None and self.leap <= 0:

@@ -34,7 +34,7 @@ def write_model(run: Run, weights: dict[str, Tensor], evaluation: Evaluation) ->
 
 def _leave_out_segments(path: Path) -> None:
     """ModernBERT takes none: before version 5 `transformers` stops at the argument."""
-    settings = json.loads(path.read_text(encoding="utf-8"))
+    settings = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     names = settings.get("model_input_names", ["input_ids", "attention_mask"])
     settings["model_input_names"] = [name for name in names if name != "token_type_ids"]
     text = json.dumps(settings, ensure_ascii=False, indent=2)

@@ -75,7 +75,7 @@ def pretrain(
         # One looks for all: they may see a shared disk at different times.
         goes_on = processes.of_the_first(resume and not _begins_again(config.out))
         run = prepare(config, processes)
-        _open_folder(config, processes)
+        _open_folder(config, processes, goes_on=bool(goes_on))
         if goes_on:
             run.resume()
         if processes.first:  # not before: those of another run stay as they are
@@ -111,10 +111,11 @@ def _write_settings(config: PretrainConfig) -> None:
     beside.replace(config.out / SETTINGS)
 
 
-def _open_folder(config: PretrainConfig, processes: Processes) -> None:
+def _open_folder(config: PretrainConfig, processes: Processes, *, goes_on: bool) -> None:
     processes.wait()  # all have looked at it
     if processes.first:
-        config.out.mkdir(parents=True, exist_ok=True)
+        if not goes_on:  # else a mistyped one would be there the next time
+            config.out.mkdir(parents=True, exist_ok=True)
         remove_unfinished(config.out)
         put_damaged_aside(config.out)
     processes.wait()
@@ -137,6 +138,8 @@ def _loop(
     with bar:
         rehearse(run, _ahead(run))
         ahead = _ahead(run)
+        if first and _lacks_evaluation(run, metrics):
+            judged = _evaluate_and_tell(run, metrics)
         while not run.progress.finished and not leaving:
             saver.check()
             row = train_step(run, ahead, stop=lambda: stop.asked)
@@ -154,6 +157,8 @@ def _loop(
                 judged = _save_and_evaluate(run, metrics, saver, clock)
         if judged is None and run.progress.step > first:
             judged = _save_and_evaluate(run, metrics, saver, clock)
+        elif judged is None and _lacks_evaluation(run, metrics):
+            judged = _evaluate_and_tell(run, metrics)
     return judged or _evaluate(run)
 
 
@@ -238,6 +243,15 @@ def _save_and_evaluate(run: Run, metrics: Metrics, saver: Saver, clock: "_Clock"
     run.progress.seconds = clock()
     # In this order, since whoever sends SIGTERM may not wait for an evaluation.
     saver.save(run.trained, run.progress.as_dict())
+    return _evaluate_and_tell(run, metrics)
+
+
+def _lacks_evaluation(run: Run, metrics: Metrics) -> bool:
+    """Whether there is none of the step at hand: a run was killed right after its checkpoint."""
+    return bool(run.processes.of_the_first(not metrics.has_evaluation(run.progress.step)))
+
+
+def _evaluate_and_tell(run: Run, metrics: Metrics) -> Judged:
     judged = evaluation, filled = _evaluate(run)
     guesses = kept_guesses(filled, run.vocabulary)
     metrics.write(

@@ -14,6 +14,7 @@ from torch import nn
 from kobert_kernels import dispatch
 from kobert_kit.batches.batches import Batches
 from kobert_kit.batches.counter_random import phase_seed
+from kobert_kit.batches.loader import check_shares
 from kobert_kit.corpus.shards import Corpus
 from kobert_kit.pretraining.checkpoint import Trained, copy_into, load_checkpoint
 from kobert_kit.pretraining.config import ModelConfig, PretrainConfig, TrainingPhase
@@ -108,6 +109,8 @@ def prepare(config: PretrainConfig, processes: Processes) -> Run:
     # The first phase last: it is kept, and a fault in a later one is found before the first step.
     for number in reversed(range(len(config.all_phases))):
         batches = batches_of(config, number, corpus=corpus, vocabulary=vocabulary)
+        own = config.all_phases[number].micro_batches
+        check_shares(batches, ranks=processes.count, micro_batches=own)
         fingerprints.append(batches.fingerprint)
     model = starting_model(config, vocabulary).to(processes.device)
     model.encoder.recompute = config.recompute

@@ -171,7 +171,10 @@ _OPENERS = {"tensorboard": _tensorboard, "wandb": _wandb, "trackio": _trackio}
 
 def settings_sent(config: PretrainConfig) -> dict[str, Any]:
     """The settings of a run, without those that are paths."""
-    return _without_paths(asdict(config))
+    sent = _without_paths(asdict(config))
+    if config.from_ is not None and Path(config.from_).exists():  # else it is a name on the hub
+        del sent["from_"]
+    return sent
 
 
 def _without_paths(table: Mapping[str, Any]) -> dict[str, Any]:

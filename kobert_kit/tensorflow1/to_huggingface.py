@@ -20,6 +20,7 @@ from kobert_kit.tensorflow1.variable_names import (
     is_of_training,
 )
 from kobert_kit.tensorflow1.word_pieces import VOCAB, Case, read_vocab_txt, write_tokenizer
+from kobert_vocab.disk_errors import errors_of_the_disk
 from kobert_vocab.errors import InputError
 from kobert_vocab.new_folder import new_folder, refuse_existing
 from kobert_vocab.specials import NAMED, PAD
@@ -73,7 +74,8 @@ def to_huggingface(
         settings = config.to_huggingface(_class_of(found), pieces.index(PAD) if pieces else 0)
         write_json(folder / "config.json", settings)
         tensors = {v.huggingface: _turned(bundle.read(v.tf1), v) for v in found.variables}
-        save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+        with errors_of_the_disk(folder / "model.safetensors"):
+            save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
         if pieces and case:
             write_tokenizer(folder, pieces, case, config.max_position_embeddings)
     shapes = {name: entry.shape for name, entry in bundle.entries.items()}

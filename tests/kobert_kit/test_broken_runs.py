@@ -5,6 +5,7 @@ import errno
 import json
 import multiprocessing
 import os
+import resource
 import signal
 import threading
 import time
@@ -98,8 +99,96 @@ def test_the_command_says_it_in_a_line(kobert, config, full_disk):
     assert code == 2
     [line] = [line for line in said.splitlines() if line.startswith("kobert: ")]
     assert line.startswith("kobert: No space left on device: ")
-    assert line.endswith("free some and run the same command again; what is done is kept")
+    assert line.endswith(
+        "run the same command again, kobert pretrain with --resume; what is done is kept"
+    )
     assert "Traceback" not in said
+
+
+@pytest.fixture
+def small_files():
+    """No file may be larger than 100 kB: the system stops the writing, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_weights_that_the_system_does_not_write_are_an_error_of_the_system(config, small_files):
+    with pytest.raises(OSError, match="File too large") as error:
+        pretrain(config)
+    assert error.value.errno == errno.EFBIG
+    assert ".step-00000003." in error.value.filename
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("number", [2, 4])
+def test_an_evaluation_in_which_a_run_was_killed_is_made_up_for(
+    config, monkeypatch, tmp_path, number
+):
+    whole = dataclasses.replace(config, out=tmp_path / "whole")
+    pretrain(whole)
+    evaluate, calls = run._evaluate, []
+
+    def die(of):
+        calls.append(of)
+        if len(calls) == number:
+            raise Killed
+        return evaluate(of)
+
+    monkeypatch.setattr(run, "_evaluate", die)
+    with pytest.raises(Killed):
+        pretrain(config)
+    pretrain(config, resume=True)
+    ours, theirs = (
+        [row for row in rows_of(one.out) if "evaluation" in row] for one in (config, whole)
+    )
+    assert ours == theirs
+    assert (config.out / "report.html").exists()
+
+
+def test_a_run_without_its_only_evaluation_still_ends(config, monkeypatch):
+    config = dataclasses.replace(config, evaluate_every=12)
+
+    def die(of):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "_evaluate", die)
+        with pytest.raises(Killed):
+            pretrain(config)
+    pretrain(config, resume=True)
+    assert [row["step"] for row in rows_of(config.out) if "evaluation" in row] == [12]
+    assert (config.out / "report.html").exists()
+
+
+def test_a_run_that_went_back_to_its_beginning_and_was_stopped_there_has_a_report(
+    config, monkeypatch
+):
+    backward = train_step._backward
+
+    def poison(of, share, **options):
+        found = backward(of, share, **options)
+        return dataclasses.replace(found, masked=float("nan"), stop=True)
+
+    monkeypatch.setattr(train_step, "_backward", poison)
+    pretrain(dataclasses.replace(config, bad_step="roll_back"))
+    assert (config.out / "report.html").exists()
+
+
+def test_metrics_are_json_where_a_number_is_none(config, monkeypatch):
+    backward = train_step._backward
+
+    def overflow(of, share, **options):
+        return dataclasses.replace(backward(of, share, **options), norm=float("inf"))
+
+    monkeypatch.setattr(train_step, "_backward", overflow)
+    pretrain(dataclasses.replace(config, bad_step="skip"))
+    assert "Infinity" not in (config.out / "metrics.jsonl").read_text()
+    assert rows_of(config.out)[0]["gradient_norm"] is None
 
 
 def test_a_checkpoint_that_is_lost_is_told_beside_another_error(config, monkeypatch, caplog):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from shutil import copyfile
 
 import pytest
 import torch
@@ -37,6 +38,16 @@ def modern(vocab_folder, corpus_folder, tmp_path):
         data=DataConfig(length=40, windows=4, pairing="none"),
         optimizer=OptimizerConfig(learning_rate=3e-3, warmup=0.2),
     )
+
+
+def test_a_tokenizer_without_settings_is_vocabulary_enough(modern, tmp_path):
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    copyfile(modern.vocab / "tokenizer.json", alone / "tokenizer.json")
+    data = dataclasses.replace(modern.data, any_vocabulary=True)
+    pretrain(dataclasses.replace(modern, vocab=alone, data=data))
+    inputs = AutoTokenizer.from_pretrained(modern.out / "model")("오늘", return_tensors="pt")
+    assert inputs.keys() == {"input_ids", "attention_mask"}
 
 
 def test_modernbert_is_trained_by_the_same_loop(modern):

@@ -14,7 +14,9 @@ from kobert_kit.pretraining.config import (
     PretrainConfig,
     TrainingPhase,
 )
+from kobert_kit.pretraining.processes import Processes
 from kobert_kit.pretraining.run import pretrain
+from kobert_kit.pretraining.run_state import prepare
 from kobert_vocab.errors import InputError
 
 
@@ -128,6 +130,13 @@ def test_the_optimiser_is_saved_whole(runs):
         first, *others = [load_file(folder / file) for folder in checkpoints]
         for other in others:
             assert {k: v.shape for k, v in first.items()} == {k: v.shape for k, v in other.items()}
+
+
+def test_a_later_phase_that_cannot_be_shared_is_found_before_the_first_step(config):
+    first, last = config.phases
+    odd = dataclasses.replace(config, phases=(first, dataclasses.replace(last, micro_batches=2)))
+    with pytest.raises(InputError, match="cannot be shared by 4 processes"):
+        prepare(odd, Processes(0, 4, torch.device("cpu")))
 
 
 def test_a_batch_that_cannot_be_shared(config, monkeypatch):

@@ -9,6 +9,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from kobert_kit.pretraining import trackers
+from kobert_kit.pretraining.config import ModelConfig
 from kobert_kit.pretraining.run import pretrain
 from kobert_kit.pretraining.trackers import scalars, settings_sent, tracking
 from kobert_kit.pretraining.verify_resume import verify_resume
@@ -80,6 +81,16 @@ def test_no_setting_that_is_a_path_is_sent(config):
     assert sent["steps"] == 12
     assert sent["model"]["hidden_size"] == 32
     json.dumps(sent)
+
+
+def test_the_folder_of_the_model_it_goes_on_from_is_not_sent_but_its_name_on_the_hub_is(
+    config, tmp_path
+):
+    config = dataclasses.replace(config, model=ModelConfig())
+    sent = settings_sent(dataclasses.replace(config, from_=str(tmp_path)))
+    assert str(tmp_path) not in repr(sent)
+    named = settings_sent(dataclasses.replace(config, from_="klue/bert-base"))
+    assert named["from_"] == "klue/bert-base"
 
 
 def test_tensorboard_shows_what_metrics_jsonl_says(config):

@@ -25,6 +25,7 @@ from kobert_kit.encoder.huggingface.modernbert import MODERNBERT
 from kobert_kit.encoder.huggingface.roberta import ROBERTA
 from kobert_kit.encoder.huggingface.tensor_names import TensorNames
 from kobert_kit.encoder.huggingface.weights import WHOLE, Stored, StoredTensor, open_weights
+from kobert_vocab.disk_errors import errors_of_the_disk
 from kobert_vocab.errors import InputError
 
 CONFIG = "config.json"
@@ -83,7 +84,8 @@ def write_folder(folder: Path, config: EncoderConfig, weights: Mapping[str, Tens
     bare = all(name.startswith("encoder.") for name in weights)
     theirs = architecture.names.renamed(weights, bare=bare)
     parts = {name: tensor.contiguous() for name, tensor in theirs.items()}
-    save_file(parts, folder / WHOLE, metadata={"format": "pt"})
+    with errors_of_the_disk(folder / WHOLE):
+        save_file(parts, folder / WHOLE, metadata={"format": "pt"})
 
 
 def class_of(config: EncoderConfig, weights: Iterable[str]) -> str:

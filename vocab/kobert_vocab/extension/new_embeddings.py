@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from kobert_vocab.disk_errors import errors_of_the_disk
 from kobert_vocab.errors import InputError
 
 FILE = "embeddings.safetensors"
@@ -45,7 +46,8 @@ def write_rows(rows: Sequence[Sequence[int]], learnt: npt.NDArray[np.bool_], fol
         "values": np.concatenate(values),
         "learnt": learnt,
     }
-    save_file(tensors, folder / FILE, metadata={"shape": f"{len(rows)},{len(learnt)}"})
+    with errors_of_the_disk(folder / FILE):
+        save_file(tensors, folder / FILE, metadata={"shape": f"{len(rows)},{len(learnt)}"})
 
 
 def new_embeddings(folder: str | Path, old: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
