@@ -29,7 +29,7 @@ EXTRAS = {"torch": "train", "huggingface_hub": "train"} | dict.fromkeys(
 CONFIGURED = {
     "pretrain": None,
     "plan": (
-        *("steps", "budget", "micro_batches", "parallel", "precision", "recompute"),
+        *("steps", "budget", "from", "micro_batches", "parallel", "precision", "recompute"),
         *("model", "data"),
     ),
     "corpus show": ("vocab", "seed", "data"),

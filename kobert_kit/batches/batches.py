@@ -215,14 +215,18 @@ class Batches:
         owner, number, epoch = self._windows.sequences(language, window, self.seed, turn)
         return Drawn(language[owner], epoch, number)
 
-    def held_out(self, most: int) -> Iterator[Batch]:
+    def held_out(self, most: int, *, windows: int | None = None) -> Iterator[Batch]:
         """Batches of the documents that training never sees, ``most`` sequences per language.
 
         They depend on the corpus alone, not on the seed of the run.
+
+        Args:
+            most: sequences of each language.
+            windows: of a batch; those of a training batch if not given.
         """
         drawn = self._evaluated(most)
         lengths = self._kept.lengths[self._kept.first[drawn.language] + drawn.number]
-        room = self.windows * self.length
+        room = (windows or self.windows) * self.length
         begin = 0
         while begin < len(lengths):
             fit = int(np.searchsorted(np.cumsum(lengths[begin:]), room, side="right"))

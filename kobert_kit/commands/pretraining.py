@@ -13,6 +13,7 @@ from kobert_kit.pretraining.config import (
     PretrainConfig,
     TrainingPhase,
     check_phases,
+    check_shape_of_from,
 )
 from kobert_kit.pretraining.config_file import read_phases, with_phases
 from kobert_vocab.errors import InputError
@@ -59,7 +60,8 @@ def plan(
     steps: int | None = None,
     budget: str | None = None,
     config: Path | None = None,
-    vocab_size: int = 32_000,
+    from_: Annotated[str | None, arg(name="from")] = None,
+    vocab_size: int | None = None,
     micro_batches: int | None = None,
     precision: Literal["fp32", "bf16"] = "bf16",
     recompute: bool = False,
@@ -79,7 +81,8 @@ def plan(
         steps: Batches to train on; or give --budget.
         budget: Time to train for, as 24h: how far it gets in that.
         config: TOML file of a run; flags given beside it win.
-        vocab_size: Pieces.
+        from_: Model that the run goes on from, a folder or a name on the hub: its shape is taken.
+        vocab_size: Pieces; those of --from, or else 32,000, if not given.
         micro_batches: Parts that each batch is worked on in; as many as GPUs if not given.
         precision: Of matrix products, and of what is kept for the backward pass.
         recompute: Compute each layer again in the backward pass.
@@ -97,12 +100,15 @@ def plan(
     from kobert_kit.pretraining.plan import make_plan
     from kobert_kit.pretraining.plan_text import render
 
+    pieces = 32_000
+    if from_ is not None:
+        model, pieces = _shape_and_pieces(from_, model)
     whole = TrainingPhase(share=1.0, micro_batches=micro_batches, data=data)
     phases = (read_phases(config, whole, given=sys.argv) if config else ()) or (whole,)
     check_phases(phases, model)
     shown = make_plan(
         *(model, phases),
-        vocabulary=vocab_size,
+        vocabulary=vocab_size or pieces,
         steps=steps,
         budget=budget,
         gpus=Gpus(
@@ -113,3 +119,12 @@ def plan(
     )
     text = render(shown, dollars=dollars, won=won)
     print(text, end="")  # noqa: T201
+
+
+def _shape_and_pieces(from_: str, model: ModelConfig) -> tuple[ModelConfig, int]:
+    from kobert_kit.encoder.huggingface.folder import open_folder
+    from kobert_kit.pretraining.starting_model import shape_of
+
+    check_shape_of_from(model)
+    with open_folder(from_) as given:
+        return shape_of(given.config), given.config.vocab_size

@@ -208,10 +208,8 @@ class PretrainConfig:
             )
         if self.from_ is None:  # else the shape is known when that is read
             check_phases(self.all_phases, self.model)
-        elif self.model != ModelConfig():
-            raise InputError(
-                "the settings of [model] come from the model of --from; leave them out"
-            )
+        else:
+            check_shape_of_from(self.model)
 
     @property
     def all_phases(self) -> tuple[TrainingPhase, ...]:
@@ -245,6 +243,16 @@ def check_phases(phases: Sequence[TrainingPhase], model: ModelConfig) -> None:
                 f"data.pairing is {phase.data.pairing!r}; model.family modern has no "
                 "next-sentence head, so it must be 'none'"
             )
+
+
+def check_shape_of_from(model: ModelConfig) -> None:
+    """See that no shape is given beside a model to go on from.
+
+    Raises:
+        InputError: one is.
+    """
+    if model != ModelConfig():
+        raise InputError("the settings of [model] come from the model of --from; leave them out")
 
 
 def _check_micro_batches(data: DataConfig, micro_batches: int) -> None:

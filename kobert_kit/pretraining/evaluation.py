@@ -87,10 +87,12 @@ def evaluate(
     vocabulary: AnyVocabulary,
     sequences: int,
     device: torch.device,
+    *,
+    windows: int,
 ) -> Evaluation:
-    """Score ``model`` on so many held-out sequences of each language."""
+    """Score ``model`` on so many held-out sequences of each language, so many windows at a time."""
     labels, losses, hits, owners, next_hits = [], [], [], [], []
-    for batch in batches.held_out(sequences):
+    for batch in batches.held_out(sequences, windows=windows):
         scored = _score(model, batch, device)
         used = batch.labels != IGNORED
         labels.append(batch.labels[used])
@@ -165,12 +167,17 @@ def _score(model: PretrainingModel, batch: Batch, device: torch.device) -> _Scor
 
 @torch.no_grad()
 def examples(
-    model: PretrainingModel, batches: Batches, device: torch.device, *, top: int = 3
+    model: PretrainingModel,
+    batches: Batches,
+    device: torch.device,
+    *,
+    windows: int,
+    top: int = 3,
 ) -> list[Example]:
     """The first held-out sequences of the `SHOWN` languages with what the model fills in."""
     model.eval()
     found: dict[str, list[Example]] = {code: [] for code in SHOWN}
-    for batch in batches.held_out(max(SHOWN.values())):
+    for batch in batches.held_out(max(SHOWN.values()), windows=windows):
         texts = batch.language[batch.language != PADDING]
         codes = [batches.plan.languages[which] for which in texts]
         wanted = [(number, code) for number, code in enumerate(codes) if code in SHOWN]

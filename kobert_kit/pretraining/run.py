@@ -268,12 +268,14 @@ def _evaluate_and_tell(run: Run, metrics: Metrics) -> Judged:
 
 
 def _evaluate(run: Run) -> Judged:
-    device, model = run.processes.device, run.trained.model
+    device, model, batches = run.processes.device, run.trained.model, run.batches
+    windows = max(1, batches.windows // run.micro_batches)  # what training has memory for
     with _what_is_kept(run):
         evaluation = evaluate(
-            model, run.batches, run.vocabulary, run.config.evaluate_sequences, device
+            *(model, batches, run.vocabulary, run.config.evaluate_sequences, device),
+            windows=windows,
         )
-        filled = examples(model, run.batches, device)
+        filled = examples(model, batches, device, windows=windows)
         put_away(model)
     return evaluation, filled
 

@@ -116,7 +116,7 @@ def prepare(config: PretrainConfig, processes: Processes) -> Run:
     model.encoder.recompute = config.recompute
     for layer in model.encoder.layers if config.compile else ():
         layer.compile()
-    shape = shape_of(model)
+    shape = shape_of(model.config)
     called = shared(model, processes, config.parallel, bf16=config.precision == "bf16")
     memory = config.optimizer.average
     trained = Trained(

@@ -44,9 +44,9 @@ def starting_model(config: PretrainConfig, vocabulary: AnyVocabulary) -> Pretrai
         return _with_vocabulary(model, vocabulary, config.vocab, given.path)
 
 
-def shape_of(model: PretrainingModel) -> ModelConfig:
+def shape_of(config: EncoderConfig) -> ModelConfig:
     """A model's shape as the settings of a run say it."""
-    return ModelConfig(**{f.name: getattr(model.config, f.name) for f in fields(ModelConfig)})
+    return ModelConfig(**{field.name: getattr(config, field.name) for field in fields(ModelConfig)})
 
 
 def _check_head_size(shape: EncoderConfig) -> None:
@@ -75,7 +75,7 @@ def _loaded(
     if fresh:
         logger.warning("%s has no %s; it begins anew", config.from_, ", ".join(sorted({*fresh})))
         model.initialise(generator, only=fresh)
-    check_phases(config.all_phases, shape_of(model))
+    check_phases(config.all_phases, shape_of(model.config))
     return model
 
 

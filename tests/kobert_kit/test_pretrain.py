@@ -215,6 +215,20 @@ def test_the_operations_of_a_step_are_those_of_its_text(config, corpus, vocabula
     assert row["tflops"] == pytest.approx(each * row["tokens_per_second"] / 1e12, rel=1e-6)
 
 
+def test_an_evaluation_takes_no_more_at_once_than_a_part_of_a_batch(config, monkeypatch):
+    held_out, sizes = Batches.held_out, []
+
+    def noted(self, most, **options):
+        for batch in held_out(self, most, **options):
+            sizes.append(len(batch.tokens))
+            yield batch
+
+    monkeypatch.setattr(Batches, "held_out", noted)
+    pretrain(dataclasses.replace(config, steps=1, micro_batches=4))
+    assert len(sizes) > 4
+    assert max(sizes) <= config.data.length
+
+
 def test_loaders_change_nothing(config, tmp_path):
     for loaders in (0, 1):
         pretrain(dataclasses.replace(config, loaders=loaders, out=tmp_path / str(loaders)))

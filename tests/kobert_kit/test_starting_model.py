@@ -74,6 +74,21 @@ def base_corpus(base, tmp_path_factory):
     return out
 
 
+def test_a_plan_is_of_the_model_that_a_run_goes_on_from(kobert, base, tmp_path):
+    path = tmp_path / "run.toml"
+    path.write_text(f"from = {json.dumps(str(base))}\nsteps = 9\n[data]\nlength = 40\n")
+    theirs = json.loads((base / "config.json").read_text())
+    sizes = {"hidden-size": 32, "layers": 2, "heads": 2, "intermediate-size": 64}
+    flags = [part for name, size in sizes.items() for part in (f"--model.{name}", size)]
+    same = ["--model.max-positions", 48, "--vocab-size", theirs["vocab_size"], *flags]
+    dropout = ["--model.hidden-dropout", 0, "--model.attention-dropout", 0]
+    code, planned, err = kobert("plan", "--config", path)
+    assert code == 0, err
+    _, expected, _ = kobert("plan", "--steps", 9, "--data.length", 40, *same, *dropout)
+    assert planned == expected
+    assert "leave them out" in kobert("plan", "--config", path, "--model.layers", 3)[2]
+
+
 @pytest.fixture
 def config(run_settings, base, base_corpus, tmp_path):
     return dataclasses.replace(

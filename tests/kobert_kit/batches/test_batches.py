@@ -347,10 +347,9 @@ def test_held_out_batches_hold_all_that_fits(corpus_of, vocabulary):
     documents = [[[300 + number] * 6] for number in range(40)]
     corpus = corpus_of(documents, held_out=0.25, vocabulary=vocabulary.fingerprint)
     batches = Batches(corpus, vocabulary, seed=0, windows=2, length=8, pairing="none")
-    sequences = [
-        int((batch.language != PADDING).sum()) for batch in itertools.islice(batches.held_out(9), 9)
-    ]
-    assert sequences == [2, 2, 2, 2, 1]
+    for options, expected in (({}, [2, 2, 2, 2, 1]), ({"windows": 1}, [1] * 9)):
+        held_out = itertools.islice(batches.held_out(9, **options), 10)
+        assert [int((batch.language != PADDING).sum()) for batch in held_out] == expected
 
 
 def test_a_batch_has_a_window_and_a_window_has_room():
