@@ -234,7 +234,8 @@ def put_damaged_aside(run: Path) -> None:
 def _newest(run: Path) -> tuple[Path, dict[str, Any]]:
     for folder in _checkpoints(run)[:1]:
         return folder, _read_state(folder / STATE)
-    raise InputError(f"{run}: no checkpoint to resume from; start without --resume")
+    elsewhere = ", with another --out" if run.exists() else ""
+    raise InputError(f"{run}: no checkpoint to resume from; start without --resume{elsewhere}")
 
 
 def _fault(folder: Path) -> str | None:

@@ -100,7 +100,9 @@ def _begins_again(out: Path) -> bool:
     Raises:
         InputError: the folder is not of a run.
     """
-    if out.is_dir() and any(out.iterdir()) and not (out / SETTINGS).exists():
+    # A run that was killed as it wrote its settings has left them half written.
+    held = {path.name for path in out.iterdir()} - {f".{SETTINGS}"} if out.is_dir() else set()
+    if held and SETTINGS not in held:
         raise InputError(f"{out}: not a run's folder (no {SETTINGS} in it); choose another --out")
     return has_barely_begun(out)
 

@@ -447,6 +447,13 @@ def test_a_stopped_run_leaves_a_model_and_a_checkpoint(config):
     assert [p.name for p in (long.out / "checkpoints").iterdir()] == [f"step-{steps[-1]:08d}"]
 
 
+def test_a_run_that_was_killed_as_it_wrote_its_settings_begins_again(config):
+    config.out.mkdir()
+    (config.out / ".config.toml").write_text("steps = ")
+    pretrain(dataclasses.replace(config, steps=1), resume=True)
+    assert (config.out / "model").exists()
+
+
 def test_a_run_that_was_killed_before_its_first_checkpoint_begins_again(config):
     pretrain(config)
     expected = weights_of(config.out)
@@ -504,7 +511,7 @@ def test_with_every_checkpoint_damaged_there_is_nothing_to_resume(config):
     pretrain(config)
     for path in (config.out / "checkpoints").rglob("state.json"):
         path.write_text("{}")
-    with pytest.raises(InputError, match="no checkpoint to resume from"):
+    with pytest.raises(InputError, match=r"no checkpoint to resume from.* with another --out"):
         pretrain(config, resume=True)
 
 
