@@ -54,10 +54,8 @@ def _of_the_system(error: OSError) -> str:
     what = str(error.strerror or error) + (f": {error.filename}" if error.filename else "")
     if error.errno != errno.ENOSPC:
         return what
-    return (
-        f"{what}: free some and run the same command again, kobert pretrain with --resume; "
-        "what is done is kept"
-    )
+    resume = " with --resume" if sys.argv[1:2] == ["pretrain"] else ""
+    return f"{what}: free some and run the same command again{resume}; what is done is kept"
 
 
 def main() -> None:

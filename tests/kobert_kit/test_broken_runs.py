@@ -99,9 +99,7 @@ def test_the_command_says_it_in_a_line(kobert, config, full_disk):
     assert code == 2
     [line] = [line for line in said.splitlines() if line.startswith("kobert: ")]
     assert line.startswith("kobert: No space left on device: ")
-    assert line.endswith(
-        "run the same command again, kobert pretrain with --resume; what is done is kept"
-    )
+    assert line.endswith("run the same command again with --resume; what is done is kept")
     assert "Traceback" not in said
 
 
