@@ -98,6 +98,10 @@ class OptimizerConfig:
             raise InputError(f"optimizer.warmup is {self.warmup}; it is a share, [0, 1)")
         if not 0 < self.decay <= 1:
             raise InputError(f"optimizer.decay is {self.decay}; it is a share, (0, 1]")
+        if self.schedule in ("wsd", "wsd_sqrt") and self.warmup + self.decay > 1:
+            raise InputError(
+                f"optimizer.warmup {self.warmup} and decay {self.decay} are more than the whole run"
+            )
         if self.average is not None and not 0 < self.average < 1:
             raise InputError(f"optimizer.average is {self.average}; it must lie in (0, 1)")
 

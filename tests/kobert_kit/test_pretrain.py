@@ -597,6 +597,7 @@ def test_a_config_that_cannot_be(config, change, message):
     [
         (OptimizerConfig, {"learning_rate": 0}, "learning_rate"),
         (OptimizerConfig, {"average": 1.0}, "average"),
+        (OptimizerConfig, {"schedule": "wsd", "warmup": 0.6, "decay": 0.5}, "more than the whole"),
         (OptimizerConfig, {"learning_rate": float("nan")}, "learning_rate is nan"),
         (OptimizerConfig, {"clip": -1.0}, "clip is -1"),
         (OptimizerConfig, {"eps": 0.0}, "eps is 0"),
