@@ -50,9 +50,11 @@ def run_demo(out: Path, *, steps: int) -> None:
         steps: of pretraining.
 
     Raises:
-        InputError: ``out`` is there already.
+        InputError: ``out`` is there already, or there is no step.
     """
     refuse_existing(out)
+    run = out / "run"
+    config = _config(out, run, steps)
     out.mkdir(parents=True, exist_ok=True)
     inputs: list[str | Path] = [f"ko={SAMPLE / 'ko'}", SAMPLE / "languages"]
     logger.info("1 of 3: a vocabulary of %s pieces from the bundled sample", f"{VOCAB_SIZE:,}")
@@ -61,8 +63,7 @@ def run_demo(out: Path, *, steps: int) -> None:
     logger.info("2 of 3: a corpus of token shards")
     build_corpus(inputs, vocab=out / "vocab", out=out / "corpus", held_out=0.03)
     logger.info("3 of 3: pretraining a small BERT for %s steps", f"{steps:,}")
-    run = out / "run"
-    pretrain(_config(out, run, steps), sentences=SENTENCES)
+    pretrain(config, sentences=SENTENCES)
     _show_fills(run / "model")
     _show_next(run)
 

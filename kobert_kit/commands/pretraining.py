@@ -108,7 +108,7 @@ def plan(
     check_phases(phases, model)
     shown = make_plan(
         *(model, phases),
-        vocabulary=vocab_size or pieces,
+        vocabulary=pieces if vocab_size is None else vocab_size,
         steps=steps,
         budget=budget,
         gpus=Gpus(

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-# Of 512 to 8192, on two CPU cores: BERT-Base in bf16 takes 0.9 of the time that it takes with 4096,
-# and 0.6 of that with 8192; in fp32 0.96 and 0.85. That of a GPU is a guess.
+# Of 512 to 8192, on two CPU cores: BERT-Base in bf16 takes 0.85 of the time that it takes with
+# 4096, and 0.6 of that with 8192; in fp32 0.96 and 0.85. That of a GPU is a guess.
 TOKENS = {"cpu": 2_048, "cuda": 65_536}
 
 

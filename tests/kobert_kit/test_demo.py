@@ -17,6 +17,12 @@ def test_all_stages(tmp_path, capsys):
         run_demo(out, steps=2)
 
 
+def test_no_steps_are_refused_before_anything_is_made(tmp_path):
+    with pytest.raises(InputError, match="steps is 0"):
+        run_demo(tmp_path / "demo", steps=0)
+    assert not (tmp_path / "demo").exists()
+
+
 def test_the_sample_is_what_its_readme_says():
     readme = (SAMPLE / "README.md").read_text(encoding="utf-8")
     total = 0

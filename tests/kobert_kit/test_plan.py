@@ -276,6 +276,12 @@ def test_a_run_that_cannot_be(options):
         plan_of(**options)
 
 
+def test_a_vocabulary_of_nothing(kobert):
+    code, _, said = kobert("plan", "--steps", 5, "--vocab-size", 0)
+    assert code == 2
+    assert "vocab_size is 0" in said
+
+
 def test_a_shape_that_cannot_be():
     with pytest.raises(InputError, match=r"model.global_every is 0"):
         plan_of(dataclasses.replace(MODERN, global_every=0))
